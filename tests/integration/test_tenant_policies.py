@@ -50,6 +50,7 @@ KNOWN = (
     model_body(),
     model_body("policed-gpu", precisions=[precision("fp16", **GPU)]),
     model_body("policed-both", precisions=[precision("fp32", **GPU), precision("int8")]),
+    model_body("policed-claims", accelerator={"deviceClassName": "gpu.nvidia.com"}),
     model_body(
         "policed-slices", precisions=[precision("fp16", **{"nvidia.com/mig-1g.5gb": "1", "example.com/npu": "2"})]
     ),
@@ -222,6 +223,8 @@ CASES: dict[str, Object] = {
     "GPUs of a second model": tenant_body("espeak", {"name": "policed-gpu", **bounds(2)}),
     "GPUs of a second model without bounds": tenant_body("espeak", "policed-gpu"),
     "slices and others": tenant_body("policed-slices", schedule={"default": bounds(2)}),
+    "as many claimed devices as allowed": tenant_body("policed-claims", schedule={"default": bounds(2)}),
+    "claimed devices": tenant_body("policed-claims", schedule={"default": bounds(3)}),
     "a precision without a GPU": tenant_body(
         {"name": "policed-both", "precision": "int8"}, schedule={"default": bounds(4)}
     ),

@@ -270,6 +270,13 @@ ACCEPTED: dict[str, Object] = {
             }
         ]
     ),
+    "a claimed device": model(accelerator={"deviceClassName": "gpu.nvidia.com", "engineProcesses": 2}),
+    "a device of the sidecar": model(
+        engine="Sidecar",
+        sidecar={**SIDECAR, "resources": {"limits": {"cpu": "1", "memory": "1Gi", "nvidia.com/gpu": 1}}},
+        accelerator={"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]},
+    ),
+    "some tenants first": model(rollout={"canaryPercent": 10, "soakSeconds": 0, "strategy": "Replace"}),
     "an amount in powers of ten": model(memoryLimit="0.5e9"),
     "an engine's memory as a whole number": model(memoryLimit=100_000_000),
     "an object store by its address": tenant(storage={"s3": {**S3, "endpoint": "http://[fd00::1]:9000/"}}),
@@ -645,6 +652,18 @@ REFUSED: dict[str, tuple[Object, str]] = {
         ),
         "cosyVoice.loadJit must be false with adapters: it compiles the weights that they change",
     ),
+    "an accelerator without a device": (
+        model(accelerator={"nodeSelector": {"gpu": "yes"}}),
+        "accelerator needs a device: set accelerator.deviceClassName, or an extended resource",
+    ),
+    "two devices for each pod": (
+        model(
+            accelerator={"deviceClassName": "gpu.nvidia.com"},
+            precisions=[{"name": "fp16", "resources": {**RESOURCES, "limits": {"nvidia.com/gpu": 1}}}],
+        ),
+        "set either accelerator.deviceClassName or a resource of nvidia.com",
+    ),
+    "no tenant first": (model(rollout={"canaryPercent": 0}), "spec.rollout.canaryPercent"),
     "a pool's precision that the model lacks": (
         model(pool={"precision": "int8"}),
         "pool.precision must be one of precisions",

@@ -42,6 +42,7 @@ PAGES = (
             "backup",
             "publish-a-model",
             "publish-a-voice",
+            "accelerators",
             "onboard-a-tenant",
             "schedule",
             "autoscale",

@@ -38,6 +38,7 @@ FULL_MODEL = model_body(
     memoryLimit="96Mi",
     firstAudioTimeoutSeconds=3,
     loadSeconds=1,
+    rollout={"strategy": "Auto", "canaryPercent": 10, "soakSeconds": 1800},
     allowedNamespaces={"matchLabels": {"speech": "allowed"}},
     runtimeClassName="runc",
     priorityClassName="speech",
@@ -65,7 +66,7 @@ FULL_VOICES = [
         name,
         engine="Onnx",
         source=source,
-        onnx={"family": "Piper", "files": VOICE_FILES},
+        onnx={"family": "Piper", "files": VOICE_FILES, "device": "CPU"},
         precisions=[{**precision("int8"), "files": VOICE_FILES}],
         voices=[{"name": "joe"}, {"name": "joe-legal", "adapter": "legal", "baseVoice": "joe"}],
         adapters=[{"name": "legal", "source": source, "path": VOICE_FILES["voices"], "memory": "8Mi"}],
@@ -84,6 +85,20 @@ FULL_VOICES += [
             "loadTrt": True,
             "stream": False,
             "prompts": [{"voice": "anna", "wav": "voices/anna.wav", "text": "Hello.", "instruction": "Speak softly."}],
+        },
+        accelerator={
+            "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-L4"},
+            "tolerations": [
+                {
+                    "key": "nvidia.com/gpu",
+                    "operator": "Equal",
+                    "value": "yes",
+                    "effect": "NoExecute",
+                    "tolerationSeconds": 9,
+                }
+            ],
+            "deviceClassName": "gpu.nvidia.com",
+            "engineProcesses": 2,
         },
     ),
     model_body(
@@ -203,14 +218,14 @@ DESIGN_MODEL = model_body(
             "requestsPerSecond": 28,
             "quality": "9.5",
             "hourlyCost": "1.20",
-            "resources": {"requests": {"cpu": "1"}, "limits": {"nvidia.com/gpu": 1, "memory": "4Gi"}},
+            "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "4Gi"}},
         },
         {
             "name": "fp32",
             "requestsPerSecond": 14,
             "quality": "9.5",
             "hourlyCost": "0.80",
-            "resources": {"requests": {"cpu": "1"}, "limits": {"nvidia.com/gpu": 1, "memory": "2Gi"}},
+            "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "2Gi"}},
         },
     ],
     accelerator={

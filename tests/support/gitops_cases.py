@@ -22,13 +22,14 @@ from tests.support.operator_builders import (
     settle,
     stamp,
 )
-from tests.support.resources import Object, model, model_body, stored, tenant_body
+from tests.support.resources import KEY, Object, model, model_body, stored, tenant_body
 from tts_operator.api import TTSModel
 from tts_operator.api.crd import UNSEEN
 from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.objects.labels import ROLLOUT_MODE
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
+from tts_operator.rollout.canary import CanaryState
 from tts_operator.rollout.situation import HALTED, PAUSED, WAITING, Mode
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.model import Report, Usage, model_status
@@ -179,6 +180,18 @@ MODELS: dict[str, Case] = {
     "paused": Case(judged(Usage(9, updated=3), paused()), "Suspended", "Current", "Current"),
     "halted": Case(
         judged(Usage(9, updated=3, blocked=Problem(HALTED, "it fails"))), "Degraded", "InProgress", "InProgress"
+    ),
+    "failed for the first tenant": Case(
+        judged(Usage(9, updated=0, canary=CanaryState(frozenset({KEY}), frozenset(), {KEY: "OOMKilled"}))),
+        "Degraded",
+        "InProgress",
+        "InProgress",
+    ),
+    "with the first tenant": Case(
+        judged(Usage(9, updated=0, canary=CanaryState(frozenset({KEY}), frozenset(), {}))),
+        "Progressing",
+        "Current",
+        "Current",
     ),
     "a fallback that does not exist": Case(
         judged(Usage(2, updated=2), fallback=Problem("FallbackNotFound", "gone")),

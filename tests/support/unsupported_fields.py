@@ -86,6 +86,6 @@ MODELS: dict[str, tuple[Object, list[str]]] = {
         ),
         [],
     ),
-    "an accelerator": (model_body(accelerator={}), ["spec.accelerator"]),
+    "an accelerator": (model_body(accelerator={"deviceClassName": "gpu.nvidia.com"}), []),
     "a pool": (model_body(pool={}), ["spec.pool"]),
 }

@@ -14,8 +14,6 @@
 {{- define "ttsfleet.unsupported.ttsmodels" -}}
 - expression: "!(object.spec.?remote.?secretRef.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?remote.?secretRef.hasValue())"
   message: "spec.remote.secretRef: not supported yet; change or remove it"
-- expression: "!(object.spec.?accelerator.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?accelerator.hasValue())"
-  message: "spec.accelerator: not supported yet; change or remove it"
 - expression: "!(object.spec.?pool.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?pool.hasValue())"
   message: "spec.pool: not supported yet; change or remove it"
 {{- end }}

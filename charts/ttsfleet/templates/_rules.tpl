@@ -41,6 +41,10 @@
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create, patch, delete]
+# By name only, for models with a deviceClassName: Kubernetes before 1.34 has no such kind to watch.
+- apiGroups: [resource.k8s.io]
+  resources: [resourceclaimtemplates]
+  verbs: [get, create, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
@@ -131,4 +135,8 @@
   apiVersions: ["*"]
   operations: [CREATE, UPDATE, DELETE]
   resources: [endpointslices]
+- apiGroups: [resource.k8s.io]
+  apiVersions: ["*"]
+  operations: [CREATE, UPDATE, DELETE]
+  resources: [resourceclaimtemplates]
 {{- end }}

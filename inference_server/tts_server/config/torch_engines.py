@@ -1,7 +1,7 @@
 """Options of the engines CosyVoice and IndexTTS in ``server.json``."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,8 @@ class TorchEngineConfig(ConfigModel):
     """Checkout of the project, with its submodules. Unset: its package is installed for the engine's interpreter."""
     fp16: bool = False
     """Computes with 16 bit floats. It needs a CUDA device: without one the engine does not start."""
+    device: Literal["CUDA"] | None = None
+    """CUDA: the engine does not start without such a device. Unset: a CUDA device if there is one, else the CPU."""
     adapters: dict[VoiceName, Path] = {}
     """Folders of LoRA adapters as PEFT writes them, by name; they are folded into the language model's weights."""
     voice_adapters: dict[VoiceName, str] = {}

@@ -16,6 +16,13 @@ class OnnxFamily(StrEnum):
     PIPER = "Piper"
 
 
+class OnnxDevice(StrEnum):
+    """Device that computes a graph."""
+
+    CPU = "CPU"
+    CUDA = "CUDA"
+
+
 class OnnxFiles(APIModel):
     """Paths of a model's files in its source."""
 
@@ -41,3 +48,8 @@ class OnnxEngine(APIModel):
     """Architecture of the graph: how text becomes its input, and its output becomes audio."""
     files: OnnxFiles | None = None
     """Files of the model in its source. A precision may have files of its own. Not with `source.builtIn`."""
+    device: OnnxDevice | None = None
+    """Device that computes the graph; CUDA needs an image with onnxruntime-gpu instead of onnxruntime.
+
+    Default: CUDA in pods with a resource of nvidia.com or `accelerator.deviceClassName`, else CPU.
+    """

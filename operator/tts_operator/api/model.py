@@ -3,8 +3,9 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
+from tts_operator.api.accelerator import Accelerator
 from tts_operator.api.autoscaling import Autoscaling
 from tts_operator.api.base import (
     APIModel,
@@ -112,32 +113,6 @@ class PrecisionOption(APIModel):
     """Resource requests and limits of one replica at this precision."""
 
 
-class Toleration(APIModel):
-    """Toleration of a node taint, as in a pod."""
-
-    key: Annotated[str, StringConstraints(max_length=317)] | None = None
-    """Key of the taint."""
-    operator: Literal["Exists", "Equal"] = "Equal"
-    """Exists matches any value of the taint, Equal only `value`."""
-    value: Annotated[str, StringConstraints(max_length=63)] | None = None
-    """Value of the taint."""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect of the taint. Default: all effects."""
-    toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    """Time that a pod stays on a node with a NoExecute taint. Default: no limit."""
-
-
-class Accelerator(APIModel):
-    """Node selector and tolerations for accelerator pods; `resources` requests the device."""
-
-    node_selector: Annotated[dict[str, Annotated[str, StringConstraints(max_length=63)]], Field(max_length=16)] = {}
-    """Labels that nodes must have."""
-    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16), atomic()] = ()
-    """Node taints that pods tolerate."""
-    device_class_name: ObjectName | None = None
-    """Name of a DeviceClass, for dynamic resource allocation."""
-
-
 class Batching(APIModel):
     """Dynamic batching: several utterances in one pass of the engine."""
 
@@ -197,6 +172,19 @@ class Fallback(APIModel):
     """Voices of the fallback model by language. Default: its first voice of the language, else its first voice."""
 
 
+class ModelRollout(APIModel):
+    """How the pods of tenants take a change of the model that replaces them."""
+
+    strategy: Literal["Auto", "Surge", "Replace"] = "Auto"
+    """Update strategy of tenants whose own is Auto. Replace is for models that hold every accelerator there is: no pod
+    waits in vain for another one."""
+    canary_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Share of the tenants, in percent and at least one, that takes a change first. The others follow after
+    `soakSeconds`, or keep the version that they have if it fails. Default: no tenant is first."""
+    soak_seconds: Annotated[int, Field(ge=0, le=604_800)] = 600
+    """Time for which the first tenants must run a change, without a failure, before the others follow."""
+
+
 class SharedPool(APIModel):
     """Pool that the model's tenants with isolation Shared use."""
 
@@ -232,6 +220,12 @@ def _in_store(files: str) -> str:
 def _holds_adapter(source: str) -> str:
     """CEL: whether this source, if it is an object store, has the file of adapter `a`."""
     return f"(!has({source}) || !has({source}.s3) || {source}.s3.files.exists(f, f.path == a.path))"
+
+
+def _has_device(function: str, text: str) -> str:
+    """CEL: whether a precision has a limit whose name passes this test."""
+    limits = "has(p.resources.limits) && p.resources.limits.exists(r, r"
+    return f"self.precisions.exists(p, {limits}.{function}('{text}')))"
 
 
 class TTSModelSpec(APIModel):
@@ -339,6 +333,19 @@ class TTSModelSpec(APIModel):
             "!has(self.pool) || !has(self.pool.precision) || self.precisions.exists(p, p.name == self.pool.precision)",
             "pool.precision must be one of precisions",
         ),
+        (
+            f"!has(self.accelerator) || has(self.accelerator.deviceClassName) || {_has_device('contains', '/')}"
+            " || (has(self.sidecar) && has(self.sidecar.resources.limits)"
+            " && self.sidecar.resources.limits.exists(r, r.contains('/')))",
+            "accelerator needs a device: set accelerator.deviceClassName, or an extended resource such as"
+            " nvidia.com/gpu in resources.limits",
+        ),
+        (
+            "!has(self.accelerator) || !has(self.accelerator.deviceClassName)"
+            f" || !{_has_device('startsWith', 'nvidia.com/')}",
+            "set either accelerator.deviceClassName or a resource of nvidia.com in precisions[].resources.limits: with"
+            " both, each pod holds two devices",
+        ),
     )
 
     engine: Engine
@@ -372,7 +379,7 @@ class TTSModelSpec(APIModel):
     ]
     """Supported numeric precisions; the first is the default."""
     accelerator: Accelerator | None = None
-    """Node selector and tolerations for accelerator pods."""
+    """Placement of pods with an accelerator."""
     batching: Batching | None = None
     """Dynamic batching, for engines that support it. Batches are used where they are measured to be faster."""
     pauses: Pauses | None = None
@@ -393,6 +400,8 @@ class TTSModelSpec(APIModel):
     load_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
     """Shortest default of `spec.schedule.preWarmSeconds`: the load time of a pod where the operator has measured none
     (`status.loadSeconds`), or a shorter one."""
+    rollout: ModelRollout | None = None
+    """How tenants take a change of the model. It does not itself replace pods."""
     pool: SharedPool | None = None
     """Shared pool, for tenants with isolation Shared."""
     allowed_namespaces: LabelSelector | None = None

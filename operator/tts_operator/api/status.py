@@ -161,6 +161,19 @@ class TTSTenantStatus(LenientModel):
     """Cost of the endpoint. Unset where a model has no price: neither its own nor those of the operator's settings."""
 
 
+class CanaryStatus(LenientModel):
+    """Progress of the model's last change with the tenants that take it first."""
+
+    tenants: int
+    """Number of tenants that take it first, by `spec.rollout.canaryPercent`."""
+    updated_tenants: int
+    """Number of these whose pods run it and are available."""
+    failed_tenants: int
+    """Number of tenants that it fails for. No further tenant takes it while there is one."""
+    soaks_until: Instant | None = None
+    """Time from which the other tenants take it. Unset while not all of the first run it."""
+
+
 class ReleaseStatus(LenientModel):
     """Report of one release of the operator on a model."""
 
@@ -176,6 +189,8 @@ class ReleaseStatus(LenientModel):
     """Time from a node to the first readiness of the last pods that started, oldest first."""
     last_start_time: Instant | None = None
     """Time at which the last of them became ready."""
+    canary: CanaryStatus | None = None
+    """Progress with the release's tenants that take the last change first. Unset once all tenants run it."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Conditions as the release found them."""
 
@@ -199,6 +214,8 @@ class TTSModelStatus(LenientModel):
     load_seconds: int | None = None
     """Measured load time: the P95 of the last starts of pods, from a node to their readiness, rounded up. Unset before
     the first one."""
+    canary: CanaryStatus | None = None
+    """Progress with the tenants that take the last change first, of all releases. Unset once all tenants run it."""
     releases: Annotated[tuple[ReleaseStatus, ...], Field(max_length=64), list_map("name")] = ()
     """Reports of the releases of the operator, usually one. Each condition of the model is that of the first report in
     which it is False, else that of the first report."""

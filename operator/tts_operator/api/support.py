@@ -155,6 +155,5 @@ TENANT: tuple[UnsupportedField, ...] = (
 
 MODEL: tuple[UnsupportedField, ...] = (
     UnsupportedField("spec.remote.secretRef", Present()),
-    UnsupportedField("spec.accelerator", Present()),
     UnsupportedField("spec.pool", Present()),
 )

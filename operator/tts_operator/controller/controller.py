@@ -26,6 +26,7 @@ from tts_operator.objects.kinds import DEPLOYMENT, MODEL, TENANT, Kind
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
 from tts_operator.observe.reader import tenant_ref
+from tts_operator.rollout.canary import CanaryState
 from tts_operator.rollout.limiter import RolloutLimiter
 from tts_operator.rollout.policy import changed, model_of, pool_key
 from tts_operator.rollout.situation import Limits
@@ -100,6 +101,7 @@ class Controller:
         self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe, self._reader.schedule_stamp)
         self._halted: dict[str, Problem] = {}  # by change: why no further tenant starts it
         self._failing: dict[str, str] = {}  # by model: the tenants that its changes fail for
+        self._canaries: dict[str, CanaryState] = {}  # by model: how far its change is with the first tenants
         self._model_index = ModelIndex()
         self._fallbacks = Fallbacks()
         self._stopping = False
@@ -277,6 +279,7 @@ class Controller:
             self._context.release,
             tenants,
             outdated=lambda digest: progress.outdated(model, digest),
+            canary_state=limiter.canary_state,
             blocked=limiter.blocked().get(model),
             failing=self._failing.get(model, ""),
             start_failures=starts.of(model, tenants),
@@ -295,6 +298,10 @@ class Controller:
             self._queue.add_after(key, 0)
         before, self._halted = self._halted, self._context.rollout_limiter.halted()
         failing, self._failing = self._failing, self._context.rollout_limiter.failing()
+        states, self._canaries = self._canaries, self._context.rollout_limiter.canaries()
+        for model in states.keys() | self._canaries.keys():
+            if states.get(model) != self._canaries.get(model):
+                self._queue.add_after(model_key(model), PROGRESS_DELAY_SECONDS)
         for model, _ in failing.items() ^ self._failing.items():
             self._queue.add_after(model_key(model), PROGRESS_DELAY_SECONDS)
         for change in before.keys() ^ self._halted.keys():

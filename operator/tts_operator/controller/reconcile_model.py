@@ -1,19 +1,20 @@
 """One reconcile of a TTSModel: it has a status and no children."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tts_operator.api import TTSModel
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import NotFound
 from tts_operator.controller.pod_starts import PodStarts
-from tts_operator.desired.change_cause import model_digest
+from tts_operator.desired.change_cause import canary_of, model_digest
 from tts_operator.informer.reader import Reader
 from tts_operator.objects.keys import Key
 from tts_operator.objects.names import model_status_manager
 from tts_operator.objects.problem import Problem
 from tts_operator.observe.models import model_ref, read_models
+from tts_operator.rollout.canary import Canary, CanaryState
 from tts_operator.status.model import Report, Usage, in_order, judge_fallback, model_status, own_part
 
 
@@ -36,6 +37,8 @@ class ModelUse:
     """Starts of pods that the status does not have yet; None: they are not counted."""
     unread: bool = False
     """Some of the tenants have not been read since the start: others may have failures."""
+    canary_state: Callable[[Canary], CanaryState] | None = None
+    """State of a change that some tenants take first."""
 
     def usage(self, model: TTSModel | None) -> Usage:
         """Numbers for the report, of the model as it was read.
@@ -44,7 +47,11 @@ class ModelUse:
         """
         updated = len(self.tenants - self.outdated(model_digest(model))) if model is not None else None
         failures = tuple(self.start_failures.values())
-        return Usage(len(self.tenants), updated, self.blocked, self.failing, failures, unread=self.unread)
+        usage = Usage(len(self.tenants), updated, self.blocked, self.failing, failures, unread=self.unread)
+        canary = canary_of(model, model_digest(model)) if model is not None else None
+        if canary is None or self.canary_state is None or updated == len(self.tenants):
+            return usage
+        return replace(usage, canary=self.canary_state(canary))
 
 
 async def reconcile_model(name: str, cluster: Cluster, objects: Reader, use: ModelUse, clock: Clock) -> None:

@@ -16,10 +16,10 @@ from tts_operator.controller.secret_poller import SecretPoller
 from tts_operator.controller.start_failures import StartFailures
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.controller.waker_link import WakerLink
-from tts_operator.desired.build import build, pool_deployments
+from tts_operator.desired.build import Desired, build, pool_deployments
 from tts_operator.informer.reader import LiveReader, Reader
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import TENANT
+from tts_operator.objects.kinds import RESOURCE_CLAIM_TEMPLATE, TENANT
 from tts_operator.objects.manifest import Ref
 from tts_operator.observe.reader import observe, observe_accepted
 from tts_operator.observe.sources import Sources
@@ -62,7 +62,6 @@ class ReconcileContext:
     clock: Clock
     stores: StoreAccess = field(default_factory=StoreAccess.none)
     rollout_limiter: RolloutLimiter = field(default_factory=RolloutLimiter)
-    rollout_progress: RolloutProgress = field(default_factory=RolloutProgress)
     start_failures: StartFailures = field(default_factory=StartFailures)
     secret_poller: SecretPoller = field(default_factory=SecretPoller)
     events: EventRecorder = field(default_factory=EventRecorder)
@@ -75,6 +74,11 @@ class ReconcileContext:
     hostnames: HostnameTable = field(default_factory=HostnameTable)
     outdated: set[Key] = field(default_factory=set)
     """Tenants of which the last reconcile may have read copies that were too old: the next one reads none."""
+
+    @property
+    def rollout_progress(self) -> RolloutProgress:
+        """Record of what every pool runs."""
+        return self.rollout_limiter.progress
 
     @cached_property
     def waker(self) -> WakerLink:
@@ -169,7 +173,8 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     context.record(observed)
     deployments = pool_deployments(resolved)
     changes = {pool: each.change for pool, each in deployments.items() if each.change}
-    waits = limiter.admit(key, changes, rollout_modes(resolved))
+    canaries = {pool: each.canary for pool, each in deployments.items() if each.canary is not None}
+    waits = limiter.admit(key, changes, rollout_modes(resolved), canaries)
     executor = PlanExecutor(context.cluster, observed)
     try:
         resolved = resolved.waiting(waits, changes)
@@ -185,16 +190,14 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
         limiter.mark_applied(key, changes.keys() - waits.keys(), executor.outcome.deployments)
     outcome = await stores.after_apply(resolved, outcome)
     now = clock.now()
-    outcome = context.interference.record(admitted, observed, outcome, now)
-    if desired is not None:
-        others = (*leftovers(desired, observed), *postponed(desired, observed))
-        outcome = replace(outcome, interference=(*outcome.interference, *others))
+    outcome = with_leftovers(context.interference.record(admitted, observed, outcome, now), desired, observed)
     after, repeated = status(resolved, observed, outcome), interference_events(outcome)
     reported = await report(context.cluster, observed, after, now, context.events, repeated=repeated)
     if outcome.stale or outcome.failures:
         context.outdated.add(key)
     coming = requeue(outcome, earliest(next_requeue(resolved), outcome.requeue_at), clock)
-    if not (actions or waits or changes or reported or sources.secrets.refused or outcome.interference):
+    unwatched = sources.secrets.refused or any(ref.kind == RESOURCE_CLAIM_TEMPLATE.name for ref in observed.children)
+    if not (actions or waits or changes or reported or unwatched or outcome.interference):
         context.converged.record(key, inputs, coming, now)
     return coming
 
@@ -212,6 +215,14 @@ async def resolve_or_keep(reading: Observed, sources: Sources, context: Reconcil
         return observed, resolved
     accepted = context.waker.connect(accepted)
     return accepted, resolve(accepted, settings, clock.now())
+
+
+def with_leftovers(outcome: Outcome, desired: Desired | None, observed: Observed) -> Outcome:
+    """The outcome, with children that others hold or that are replaced later among its interference."""
+    if desired is None:
+        return outcome
+    others = (*leftovers(desired, observed), *postponed(desired, observed))
+    return replace(outcome, interference=(*outcome.interference, *others))
 
 
 def rollout_modes(resolved: Resolved) -> dict[str, Mode]:

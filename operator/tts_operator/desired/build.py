@@ -15,11 +15,12 @@ from tts_operator.desired.kept_deployment import kept_deployment
 from tts_operator.desired.model_source import downloads_in_use, source_secret
 from tts_operator.desired.networkpolicy import network_policy
 from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
+from tts_operator.desired.resourceclaimtemplate import resource_claim_template
 from tts_operator.desired.route import route
 from tts_operator.desired.secret import internal_secret, redis_secret, s3_secret, signing_secret
 from tts_operator.desired.service import peers_service, pool_service, tenant_service
 from tts_operator.desired.serviceaccount import service_account
-from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, SECRET
+from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, RESOURCE_CLAIM_TEMPLATE, SECRET
 from tts_operator.objects.labels import POOL_LABEL
 from tts_operator.objects.manifest import Manifest, Ref
 from tts_operator.objects.names import internal_secret_name, server_config_name, source_secret_name
@@ -98,6 +99,12 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         *present(redis_secret(resolved)),
         *present(s3_secret(resolved)),
         *(secret for pool in current for secret in present(source_secret(resolved, pool))),
+        *(
+            template
+            for pool in started
+            if pool.name in rolling
+            for template in present(resource_claim_template(resolved, pool))
+        ),
         quota,
         *configs.values(),
         *(network_policy(resolved, pool) for pool in current),
@@ -162,6 +169,8 @@ def retained_pools(resolved: Resolved, pool: Pool) -> Iterator[Ref]:
         yield from (config, deployment_ref(resolved, pool))
         if pool.model is None or any(downloads_in_use(resolved, pool)):
             yield urls
+        if pool.model is None or pool.throttled:  # its pods are those of an earlier model
+            yield Ref.of(RESOURCE_CLAIM_TEMPLATE, resolved.key.namespace, pool.name)
         return
     yield Ref.of(SECRET, resolved.key.namespace, internal_secret_name(resolved.key.name))
     yield config

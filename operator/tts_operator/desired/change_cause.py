@@ -12,6 +12,7 @@ from tts_operator.objects.labels import ROLLOUT, SOURCES
 from tts_operator.objects.manifest import Manifest
 from tts_operator.pod_files.serialize import digest
 from tts_operator.resolve.resolved import Pool, Resolved
+from tts_operator.rollout.canary import Canary
 from tts_operator.rollout.policy import Sources, change_cause
 from tts_operator.snapshot import lookup
 
@@ -28,6 +29,7 @@ RELOADED_MODEL_FIELDS = {
     "allowed_namespaces",
     "pool",
     "batching",
+    "rollout",
 }
 """Fields of a model that no pod template depends on, because servers reload them."""
 
@@ -76,6 +78,8 @@ class PoolDeployment:
     manifest: Manifest
     change: str
     """Change as in the ROLLOUT annotation, which the rollout limiter must admit; empty if it is not limited."""
+    canary: Canary | None = None
+    """The model's change in it, if some tenants take that first."""
 
 
 def with_change_cause(resolved: Resolved, pool: Pool, manifest: Manifest) -> PoolDeployment:
@@ -86,11 +90,25 @@ def with_change_cause(resolved: Resolved, pool: Pool, manifest: Manifest) -> Poo
     found = lookup.deployment(resolved.observed, pool.name)
     after = sources(resolved, pool)
     change, name = "", ""
+    canary: Canary | None = None
     if found is not None:
         if not template_differs(manifest.body, found):
             name = annotation(found, ROLLOUT)
         elif fields.replicas(found) > 0:
-            change = name = change_cause(Sources.read(found), after, pool.model_name)
+            before = Sources.read(found)
+            change = name = change_cause(before, after, pool.model_name)
+            canary = (
+                canary_of(pool.served[0], after.model) if change and before and before.model != after.model else None
+            )
     metadata = manifest.body["metadata"]
     notes = {SOURCES: str(after)} | ({ROLLOUT: name} if name else {})
-    return PoolDeployment(Manifest.of({**manifest.body, "metadata": {**metadata, "annotations": notes}}), change)
+    annotated = Manifest.of({**manifest.body, "metadata": {**metadata, "annotations": notes}})
+    return PoolDeployment(annotated, change, canary)
+
+
+def canary_of(model: TTSModel, digest: str) -> Canary | None:
+    """The change to the model of this digest, if some tenants take it first."""
+    rollout = model.spec.rollout
+    if rollout is None or rollout.canary_percent is None:
+        return None
+    return Canary(model.metadata.name, digest, rollout.canary_percent, rollout.soak_seconds)

@@ -6,6 +6,7 @@ from typing import Any
 
 from tts_operator.desired.metadata import pool_metadata
 from tts_operator.desired.model_source import UNPRIVILEGED, init_containers, model_mounts, model_volumes
+from tts_operator.desired.resourceclaimtemplate import pod_claims, with_claim
 from tts_operator.desired.sidecar import sidecar_container, sidecar_volumes
 from tts_operator.objects.labels import ENGINE_HASH, POOL_LABEL, pool_labels
 from tts_operator.objects.manifest import Manifest
@@ -19,6 +20,7 @@ from tts_operator.objects.names import (
 )
 from tts_operator.pod_files.engine import adapters_bytes, engine_hash, engine_processes, server_image
 from tts_operator.resolve import precision
+from tts_operator.resolve.accelerators import accelerator_count
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_server.config.schema import (
     CONFIG_DIRECTORY,
@@ -95,6 +97,9 @@ def with_template(resolved: Resolved, pool: Pool, template: Mapping[str, Any]) -
 def pod_spec(resolved: Resolved, pool: Pool) -> dict[str, Any]:
     """Pod spec that meets Pod Security ``restricted`` and mounts no credentials of the cluster."""
     settings, (model, _) = resolved.settings, pool.served
+    server, sidecar = container(resolved, pool), sidecar_container(pool, settings.image_pull_policy)
+    if sidecar is None:
+        server = with_claim(server, pool)
     spec: dict[str, Any] = {
         "serviceAccountName": service_account_name(resolved.key.name),
         "automountServiceAccountToken": False,
@@ -105,12 +110,12 @@ def pod_spec(resolved: Resolved, pool: Pool) -> dict[str, Any]:
             topology_spread(pool, "kubernetes.io/hostname"),
             topology_spread(pool, "topology.kubernetes.io/zone"),
         ],
-        "containers": [container(resolved, pool)],
+        "containers": [server],
         "volumes": [*volumes(resolved, pool), *sidecar_volumes(pool, settings.data_size_limit)],
     }
     init = init_containers(resolved, pool, resources(pool))
-    if (sidecar := sidecar_container(pool, settings.image_pull_policy)) is not None:
-        init = [*init, sidecar]
+    if sidecar is not None:
+        init = [*init, with_claim(sidecar, pool)]
     if init:
         spec["initContainers"] = init
     if model.spec.image_pull_secrets:
@@ -119,7 +124,22 @@ def pod_spec(resolved: Resolved, pool: Pool) -> dict[str, Any]:
         spec["runtimeClassName"] = model.spec.runtime_class_name
     if model.spec.priority_class_name:
         spec["priorityClassName"] = model.spec.priority_class_name
-    return spec
+    return {**spec, **placement(pool)}
+
+
+def placement(pool: Pool) -> dict[str, Any]:
+    """Fields of the pod by which the scheduler finds it a node with an accelerator; none without one."""
+    model, choice = pool.served
+    accelerator = model.spec.accelerator
+    if accelerator is None or not accelerator_count(model, choice.name, pool.loaded):
+        return {}
+    tolerations = [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in accelerator.tolerations]
+    fields = {
+        "nodeSelector": dict(accelerator.node_selector),
+        "tolerations": tolerations,
+        "resourceClaims": pod_claims(pool),
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
@@ -185,7 +205,7 @@ def resources(pool: Pool) -> dict[str, dict[str, str]]:
     options = {option.name.value: option for option in model.spec.precisions}
     effective = options[choice.name]
     loaded = [options[name].resources for name in pool.loaded]
-    adapters = adapters_bytes(model) * engine_processes(model, effective) * max(len(loaded), 1)
+    adapters = adapters_bytes(model) * engine_processes(model, effective, pool.loaded) * max(len(loaded), 1)
     sized = {
         "limits": precision.combined_resources(effective.resources.limits, [each.limits for each in loaded]),
         "requests": precision.combined_resources(effective.resources.requests, [each.requests for each in loaded]),

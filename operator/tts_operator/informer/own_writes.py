@@ -6,13 +6,13 @@ from urllib.parse import unquote
 import structlog
 
 from tts_operator.informer.indexer import Change, Indexer
-from tts_operator.objects.kinds import CHILDREN, KINDS, MODEL, NAMESPACE, POD, SECRET, TENANT, Kind
+from tts_operator.objects.kinds import CHILDREN, KINDS, MODEL, NAMESPACE, POD, TENANT, Kind
 from tts_operator.objects.manifest import Body
 
 log = structlog.get_logger()
 
-HELD: tuple[Kind, ...] = (TENANT, MODEL, NAMESPACE, POD, *(kind for kind in CHILDREN if kind is not SECRET))
-"""Kinds of which copies are held. Secrets are not among them."""
+HELD: tuple[Kind, ...] = (TENANT, MODEL, NAMESPACE, POD, *(kind for kind in CHILDREN if kind.listed))
+"""Kinds of which copies are held: not those that are read by name, such as Secrets."""
 BY_PLURAL = {(kind.group, kind.plural): kind for kind in KINDS}
 SCALE = "scale"
 

@@ -21,6 +21,7 @@ LIST_KEYS: Mapping[Path, tuple[str, ...]] = {
     ("spec", "ports"): ("port", "protocol"),
     (*POD, "volumes"): ("name",),
     (*POD, "imagePullSecrets"): ("name",),
+    (*POD, "resourceClaims"): ("name",),
     (*POD, "topologySpreadConstraints"): ("topologyKey", "whenUnsatisfiable"),
     **{
         (*POD, containers, *rest): keys
@@ -30,6 +31,7 @@ LIST_KEYS: Mapping[Path, tuple[str, ...]] = {
             (("env",), ("name",)),
             (("ports",), ("containerPort", "protocol")),
             (("volumeMounts",), ("mountPath",)),
+            (("resources", "claims"), ("name",)),
         )
     },
 }

@@ -33,9 +33,12 @@ def condition(live: Body | None, type_: str) -> Mapping[str, Any] | None:
 
 
 def rolling(live: Body) -> bool:
-    """Whether some replica does not run the Deployment's latest template yet."""
+    """Whether some replica does not run the Deployment's latest template yet.
+
+    A surge pod that finds no node counts as updated: of a single replica only the pod before it tells.
+    """
     behind = count(live, "observedGeneration") < int(live["metadata"].get("generation", 0))
-    return behind or count(live, "updatedReplicas") < replicas(live)
+    return behind or count(live, "updatedReplicas") < max(replicas(live), count(live, "replicas"))
 
 
 def applied_at(live: Body) -> datetime | None:

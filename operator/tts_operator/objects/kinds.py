@@ -152,6 +152,14 @@ SECRET = Kind(
     child=True,
     comment="By name only: permission to list or watch Secrets would be permission to read all of them.",
 )
+RESOURCE_CLAIM_TEMPLATE = Kind(
+    "resource.k8s.io/v1",
+    "ResourceClaimTemplate",
+    "resourceclaimtemplates",
+    ("get", "create", "patch", "delete"),
+    child=True,
+    comment="By name only, for models with a deviceClassName: Kubernetes before 1.34 has no such kind to watch.",
+)
 EVENT = Kind("events.k8s.io/v1", "Event", "events", ("create", "patch"))
 NAMESPACE = Kind(
     "v1",
@@ -183,6 +191,7 @@ KINDS: tuple[Kind, ...] = (
     ENDPOINT_SLICE,
     POD,
     SECRET,
+    RESOURCE_CLAIM_TEMPLATE,
     EVENT,
     NAMESPACE,
     LEASE,

@@ -22,6 +22,7 @@ from tts_operator.objects.names import (
 )
 from tts_operator.objects.problem import Problem
 from tts_operator.observe.calendars import on_dates, read_calendars
+from tts_operator.observe.claim_templates import read_claim_templates
 from tts_operator.observe.model_sources import read_source_credentials, read_source_secrets
 from tts_operator.observe.models import parse, read_models, read_published
 from tts_operator.observe.secret_entries import stored_key_entries, stored_signing_keys, stored_token
@@ -92,6 +93,7 @@ async def _read_objects(sources: Sources, key: Key, body: Body, tenant: TTSTenan
         _keys_secret(secrets, Ref.of(SECRET, key.namespace, keys_secret_of(key, tenant))),
     )
     found = {ref: secret for ref, secret in ((internal_ref, internal), (signing_ref, signing)) if secret}
+    templates = await read_claim_templates(sources.cluster, key, models.models, children)
     namespace_metadata = (namespace or {}).get("metadata") or {}
     return Observed(
         key=key,
@@ -102,7 +104,7 @@ async def _read_objects(sources: Sources, key: Key, body: Body, tenant: TTSTenan
         models=models.models,
         model_errors=models.errors,
         published=await read_published(objects, names, models),
-        children={**children, **found},
+        children={**children, **found, **templates},
         foreign_autoscalers=autoscalers,
         pods=pods,
         namespace_labels=namespace_metadata.get("labels") or {},

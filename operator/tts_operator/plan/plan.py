@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from tts_operator.desired.build import Desired
 from tts_operator.objects.additions import TEMPLATE_LABELS, Addition, additions
-from tts_operator.objects.diff import difference
+from tts_operator.objects.diff import changed, difference
 from tts_operator.objects.field_managers import finalizers_text, is_only_applied_by_operator
 from tts_operator.objects.fields import replicas
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import POD
+from tts_operator.objects.kinds import POD, RESOURCE_CLAIM_TEMPLATE
 from tts_operator.objects.labels import CONFIG_HASH, MANAGED_BY, POOL_LABEL, TENANT_LABEL
 from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.objects.names import MANAGER
@@ -102,7 +102,12 @@ def lingers(manifest: Manifest, desired: Desired, live: Body) -> Iterator[Action
 
 
 def is_fixed(manifest: Manifest, live: Body) -> bool:
-    """Whether an immutable ConfigMap or Secret has another content than it should: no write can change it."""
+    """Whether a child has another content than it should that no write can change.
+
+    That is an immutable ConfigMap or Secret, and every ResourceClaimTemplate.
+    """
+    if manifest.ref.kind == RESOURCE_CLAIM_TEMPLATE.name:
+        return any(True for _ in changed(manifest.body["spec"], live.get("spec"), ("spec",)))
     if not live.get("immutable"):
         return False
     return live.get("data") != manifest.body.get("data") or bool(additions(manifest.body, live))

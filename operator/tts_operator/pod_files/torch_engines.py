@@ -11,12 +11,12 @@ LOAD_SECONDS = 540.0
 """Maximum time for a process to load: gigabytes from a network volume. A pod's start may take 600 s."""
 
 
-def cosyvoice_config(model: TTSModel, precision: str) -> CosyVoiceConfig | None:
+def cosyvoice_config(model: TTSModel, precision: str, *, cuda: bool = False) -> CosyVoiceConfig | None:
     """Options of engine CosyVoice at one precision; None for another engine."""
     engine = model.spec.cosy_voice
     if engine is None:
         return None
-    return CosyVoiceConfig(
+    config = CosyVoiceConfig(
         model_directory=_mounted(model, engine.model_path),
         code_directory=_mounted(model, engine.code_path) if engine.code_path else None,
         fp16=precision == Precision.FP16,
@@ -32,9 +32,10 @@ def cosyvoice_config(model: TTSModel, precision: str) -> CosyVoiceConfig | None:
         adapters=adapter_paths(model),
         voice_adapters=voice_adapters(model),
     )
+    return config.model_copy(update={"device": "CUDA"}) if cuda else config
 
 
-def index_tts_config(model: TTSModel, precision: str) -> IndexTTSConfig | None:
+def index_tts_config(model: TTSModel, precision: str, *, cuda: bool = False) -> IndexTTSConfig | None:
     """Options of engine IndexTTS at one precision; None for another engine."""
     engine = model.spec.index_tts
     if engine is None:
@@ -48,7 +49,7 @@ def index_tts_config(model: TTSModel, precision: str) -> IndexTTSConfig | None:
             emotion_strengths=strengths,
             emotion_weight=prompt.emotion_weight_percent / 100,
         )
-    return IndexTTSConfig(
+    config = IndexTTSConfig(
         model_directory=_mounted(model, engine.model_path),
         code_directory=_mounted(model, engine.code_path) if engine.code_path else None,
         fp16=precision == Precision.FP16,
@@ -56,6 +57,7 @@ def index_tts_config(model: TTSModel, precision: str) -> IndexTTSConfig | None:
         adapters=adapter_paths(model),
         voice_adapters=voice_adapters(model),
     )
+    return config.model_copy(update={"device": "CUDA"}) if cuda else config
 
 
 def voice_adapters(model: TTSModel) -> dict[str, str]:

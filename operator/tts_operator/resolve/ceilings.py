@@ -18,6 +18,7 @@ from tts_operator.calendar.member_windows import MemberWindows
 from tts_operator.calendar.window_settings import WindowPrecision, precisions_by_window
 from tts_operator.objects.labels import MAX_ACCELERATORS, MAX_REPLICAS, MAX_TIER
 from tts_operator.objects.problem import Problem
+from tts_operator.resolve.accelerators import accelerator_count
 from tts_operator.resolve.pools import loaded_precisions
 from tts_operator.resolve.precision import accelerators
 from tts_operator.settings import DefaultCeilings
@@ -116,7 +117,8 @@ def running_pool_ceiling(observed: Observed, pool: str, ceilings: Ceilings) -> P
     pod = live["spec"]["template"]["spec"] if live else {}
     containers = (*pod.get("containers", ()), *(pod.get("initContainers") or ()))
     limits = [(container.get("resources") or {}).get("limits") or {} for container in containers]
-    return ceiling_with(sum(accelerators(each, []) for each in limits), ceilings)
+    claimed = len(pod.get("resourceClaims") or ())
+    return ceiling_with(sum(accelerators(each, []) for each in limits) + claimed, ceilings)
 
 
 def ceiling_with(devices: int, ceilings: Ceilings) -> PoolCeiling:
@@ -135,10 +137,7 @@ def accelerators_of(observed: Observed, tenant: TTSTenant, tenant_model: TenantM
         loaded_precisions(model, tenant, tenant_model, WindowPrecision(precision, window))
         for window, precision in precisions_by_window(schedule)
     ]
-    limits = {option.name.value: option.resources.limits for option in model.spec.precisions}
-    sidecar = accelerators(model.spec.sidecar.resources.limits, []) if model.spec.sidecar is not None else 0
-    needed = (accelerators(limits[choice.name], [limits[name] for name in loaded]) for choice, loaded in choices)
-    return max(needed) + sidecar
+    return max(accelerator_count(model, choice.name, loaded) for choice, loaded in choices)
 
 
 def accelerators_problem(

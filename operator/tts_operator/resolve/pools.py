@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Literal
 
 from tts_operator.api import Engine, TenantModel, TTSModel, TTSTenant
 from tts_operator.api.engine import OnnxFiles
@@ -43,7 +44,6 @@ def model_pool(
     loaded: tuple[str, ...] = ()
     if model is not None:
         precision, loaded = loaded_precisions(model, tenant, tenant_model, by_window)
-    strategy = tenant.spec.rollout.strategy if tenant.spec.rollout else "Auto"
     return Pool(
         name=name,
         model_name=tenant_model.name,
@@ -52,9 +52,17 @@ def model_pool(
         model=model,
         precision=precision,
         loaded=loaded,
-        rollout=rollout(observed, name, strategy, now),
+        rollout=rollout(observed, name, update_strategy(tenant, model), now),
         deployed=lookup.deployment(observed, name) is not None,
     )
+
+
+def update_strategy(tenant: TTSTenant, model: TTSModel | None) -> Literal["Auto", "Surge", "Replace"]:
+    """Strategy that the tenant chooses, else its model."""
+    own = tenant.spec.rollout.strategy if tenant.spec.rollout else "Auto"
+    if own == "Auto" and model is not None and model.spec.rollout is not None:
+        return model.spec.rollout.strategy
+    return own
 
 
 def loaded_precisions(
@@ -124,7 +132,8 @@ def with_roles(observed: Observed, pools: Sequence[Pool], cutover: Cutover) -> t
 
     def role(position: int, pool: Pool) -> Role:
         draining = cutover.draining_pools and is_entry(observed, pool.name)
-        return "Entry" if position == 0 or pool.name == cutover.entry or draining else pool.role
+        entries = {cutover.entry, cutover.following}
+        return "Entry" if position == 0 or pool.name in entries or draining else pool.role
 
     marked = tuple(replace(pool, role=role(position, pool)) for position, pool in enumerate(pools))
     if any(pool.name == cutover.entry for pool in marked):

@@ -43,6 +43,7 @@ from tts_operator.resolve.pools import (
     model_pool,
     precision_notes,
     retiring_pool,
+    update_strategy,
     with_roles,
 )
 from tts_operator.resolve.requeue import requeue_times
@@ -50,8 +51,9 @@ from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.resolve.source_urls import urls_renewed_at
 from tts_operator.resolve.tier_limits import tier_limits
 from tts_operator.resolve.voice_checks import fallback_voice_problems, voice_problems
-from tts_operator.rollout.cutover import cutover
+from tts_operator.rollout.cutover import covered, cutover, entry_pool
 from tts_operator.rollout.draining import draining
+from tts_operator.rollout.update_strategy import rollout
 from tts_operator.settings import Settings
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.accepted import with_tier
@@ -100,7 +102,9 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     if at_zero:
         pools = [replace(pool, bounds=ZERO) for pool in pools]
     stopped = tenant.spec.suspend or at_zero
-    target = cutover(observed, default_pool, metrics.bounds.min_replicas, now, suspended=stopped)
+    entry = default_pool if stopped else default_entry(observed, pools)
+    least = metrics.bounds.min_replicas if entry == default_pool else 1
+    target = cutover(observed, entry, least, now, suspended=stopped)
     live_pools = with_roles(observed, pools, target)
     drained = draining(observed, {pool.name for pool in live_pools}, now)
     signing = rotation(observed.signing, now) if observed.signing.keys else None
@@ -192,6 +196,30 @@ def unknown_windows(tenant: TTSTenant) -> Iterator[Problem]:
                 )
 
 
+def with_cover(observed: Observed, tenant: TTSTenant, pool: Pool, pools: Sequence[Pool], now: datetime) -> Pool:
+    """The pool, whose only replica may be replaced in place while a fallback answers for it."""
+    if not covered(observed, pool.name, fallbacks_of(pool, pools), now):
+        return pool
+    return replace(pool, rollout=rollout(observed, pool.name, update_strategy(tenant, pool.model), now, covered=True))
+
+
+def default_entry(observed: Observed, pools: Sequence[Pool]) -> str:
+    """Pool that is to be the entry: that of the first model, or of a fallback while it has no room."""
+    default = pools[0]
+    return entry_pool(observed, default.name, fallbacks_of(default, pools), needs_cover=default.rollout.needs_cover)
+
+
+def fallbacks_of(pool: Pool, pools: Sequence[Pool]) -> list[str]:
+    """Names of the pools in the fallback chain of a pool, in its order."""
+    by_model = {each.model_name: each for each in pools}
+    chain: list[str] = []
+    following = by_model.get(pool.fallback or "")
+    while following is not None and following.name not in chain:
+        chain.append(following.name)
+        following = by_model.get(following.fallback or "")
+    return chain
+
+
 def wake_requested_at(observed: Observed) -> datetime | None:
     """When the waker last asked for a replica; None if it never did."""
     return fields.instant((observed.status.get("wake") or {}).get("requestedAt"))
@@ -264,5 +292,6 @@ def requested_pools(
     voices = voice_problems(tenant, pools)
     pools += fallback_pools(observed, tenant, chains, now)
     pools = [replace(pool, fallback=chains.links.get(pool.model_name)) for pool in pools]
+    pools = [with_cover(observed, tenant, pool, pools, now) for pool in pools]
     unusable = (problem for problem in problems.values() if problem)
     return pools, (*unusable, *chains.problems, *voices, *fallback_voice_problems(pools))

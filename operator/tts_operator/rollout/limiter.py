@@ -13,7 +13,9 @@ from tts_operator.objects.labels import ROLLOUT
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.ownership import controlled_by
 from tts_operator.objects.problem import Problem
+from tts_operator.rollout.canary import Canary, CanaryState
 from tts_operator.rollout.policy import PoolKey, Roll, is_pool, model_of, pods_fail, pods_unschedulable, pool_key, roll
+from tts_operator.rollout.progress import RolloutProgress
 from tts_operator.rollout.situation import Limits, Mode, Situation
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
@@ -28,6 +30,10 @@ class Wish(NamedTuple):
     namespace: str
     change: str
     mode: Mode
+    canary: Canary | None = None
+    """The model's change in it, if some tenants take that first."""
+    first: bool = False
+    """Whether these tenants are among those."""
 
 
 class Start(NamedTuple):
@@ -44,7 +50,10 @@ class RolloutLimiter:
     with an empty one. Used by one event loop.
     """
 
-    def __init__(self, limits: Limits | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, clock: Clock | None = None, progress: RolloutProgress | None = None
+    ) -> None:
+        self.progress = progress or RolloutProgress()
         self._limits = limits or Limits()
         self._clock = clock or SystemClock()
         self._rolls: dict[PoolKey, Roll] = {}
@@ -58,6 +67,7 @@ class RolloutLimiter:
         self._waiting_for_change: Counter[str] = Counter()
         self._summary: Situation | None = None  # None: to be computed again
         self._summary_until = 0.0  # the next deadline of a place
+        self._canary_states: dict[Canary, tuple[Situation, int, CanaryState]] = {}
         self._answered: Situation | None = None  # the situation that `next_requeue` has answered for
 
     @property
@@ -104,21 +114,26 @@ class RolloutLimiter:
 
     def retain(self, existing: Collection[PoolKey]) -> None:
         """Forget every Deployment but these, by `pool_key`."""
+        self._canary_states.clear()
         self._retain(lambda pool: pool in existing)
 
     def admit(
-        self, key: Key, changes: Mapping[str, str], modes: Mapping[str, Mode] | None = None
+        self,
+        key: Key,
+        changes: Mapping[str, str],
+        modes: Mapping[str, Mode] | None = None,
+        canaries: Mapping[str, Canary] | None = None,
     ) -> dict[str, Problem]:
         """Request these changes, by pool. Returns why some must wait; the others count as rolling from now on.
 
-        `modes`: those of the pools' models. The caller must report what became of the admitted ones by `mark_applied`,
-        even if it fails.
+        `modes`: those of the pools' models. `canaries`: changes of models that some tenants take first. The caller must
+        report what became of the admitted ones by `mark_applied`, even if it fails.
         """
         blocked: dict[str, Problem] = {}
         waiting: dict[Wish, str] = {}
         for name, change in changes.items():
-            wish = Wish(key.namespace, change, (modes or {}).get(name, Mode.AUTO))
-            problem = self._situation().blocked_reason(key, change, wish.mode)
+            wish = self._wish(key, change, (modes or {}).get(name, Mode.AUTO), (canaries or {}).get(name))
+            problem = self._blocked_reason(key, wish)
             if problem is not None:
                 blocked[name] = problem
                 waiting[wish] = problem.reason
@@ -157,11 +172,11 @@ class RolloutLimiter:
         self._waiting_for = +self._waiting_for
         outdated: dict[tuple[Wish, str], Problem | None] = {}
         for wish, reason in self._waiting_for:
-            problem = situation.blocked_reason(Key(wish.namespace, ""), wish.change, wish.mode)
+            problem = self._blocked_reason(Key(wish.namespace, ""), wish)
             if reason_of(problem) != reason:
                 outdated[wish, reason] = problem
         startable: list[tuple[int, Key]] = []
-        told: list[Key] = []
+        told = self._moved_canaries()
         turns: Counter[str] = Counter()
         for key, reasons in self._waiting.items() if outdated else ():
             current = [outdated[each] for each in reasons.items() if each in outdated]
@@ -172,6 +187,18 @@ class RolloutLimiter:
                 told.append(key)
         startable.sort(key=lambda each: each[0])
         return [*(key for _, key in startable[: max(situation.free, 0)]), *told]
+
+    def _moved_canaries(self) -> list[Key]:
+        """Queued tenants that are now among the first to take a change, or no longer."""
+        wishes = {wish for wish, _ in self._waiting_for if wish.canary is not None}
+        first = {wish: self.canary_state(wish.canary).tenants for wish in wishes if wish.canary is not None}
+        if not first:
+            return []
+        return [
+            key
+            for key, reasons in self._waiting.items()
+            if any(wish in first and wish.first != (key in first[wish]) for wish in reasons)
+        ]
 
     def halted(self) -> dict[str, Problem]:
         """Changes that tenants are queued for and none may start, because of failures."""
@@ -187,9 +214,49 @@ class RolloutLimiter:
         """Paused changes of models that tenants are queued for, by model name."""
         return {model: problem for change, problem in self.halted().items() if (model := model_of(change)) is not None}
 
+    def canaries(self) -> dict[str, CanaryState]:
+        """By model, the state of the change that tenants wait for and that others take first."""
+        found = {wish.canary for wish, _ in self._waiting_for if wish.canary is not None}
+        return {canary.model: self.canary_state(canary) for canary in sorted(found)}
+
     def failing(self) -> dict[str, str]:
         """By model, the tenants that its changes fail for, as a clause that names some."""
         return self._situation().failing()
+
+    def canary_state(self, canary: Canary) -> CanaryState:
+        """How far a model's change is with the tenants that take it first."""
+        situation = self._situation()
+        known = self._canary_states.get(canary)
+        if known is None or known[:2] != (situation, self.progress.revision):
+            failed, unfit = self._stopped_rolls()
+            known = (situation, self.progress.revision, self.progress.canary_state(canary, failed, unfit))
+            self._canary_states[canary] = known
+        return known[2]
+
+    def _stopped_rolls(self) -> tuple[set[PoolKey], set[PoolKey]]:
+        """Pools whose rollout fails, and those whose rollout cannot go on for a reason of their namespace."""
+        now = self._clock.monotonic()
+        failed, unfit = set(), set()
+        for pool, rolling in self._rolls.items():
+            if rolling.failed:
+                failed.add(pool)
+            elif rolling.stalled or now >= self._started[pool].at + PLACE_SECONDS:
+                unfit.add(pool)
+        return failed, unfit
+
+    def _wish(self, key: Key, change: str, mode: Mode, canary: Canary | None) -> Wish:
+        if canary is None or mode is not Mode.AUTO:
+            return Wish(key.namespace, change, mode)
+        return Wish(key.namespace, change, mode, canary, key in self.canary_state(canary).tenants)
+
+    def _blocked_reason(self, key: Key, wish: Wish) -> Problem | None:
+        """Why the tenants of a wish may not start now; `key` stands for each of them."""
+        if wish.canary is not None:
+            state = self.canary_state(wish.canary)
+            whose = next(iter(state.tenants), key) if wish.first else key
+            if problem := state.blocked_reason(whose, wish.canary.model, self._clock.now()):
+                return problem
+        return self._situation().blocked_reason(key, wish.change, wish.mode)
 
     def _wait(self, key: Key, reasons: Mapping[Wish, str]) -> None:
         before = self._waiting.get(key, {})

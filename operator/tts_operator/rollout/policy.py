@@ -21,6 +21,7 @@ from tts_operator.objects.names import GROUP
 from tts_operator.objects.ownership import controller_of
 from tts_operator.rollout.update_strategy import surge_denied
 from tts_operator.snapshot.pod_failures import failures_of_pod
+from tts_operator.snapshot.unschedulable import NO_ROOM
 
 OPERATOR, MODEL = "operator", "model"
 FATAL = frozenset(
@@ -150,7 +151,7 @@ def pods_fail(live: Body, pods: Iterable[Body]) -> bool:
 
 def pods_unschedulable(live: Body, pods: Iterable[Body]) -> bool:
     """Whether a pod of a Deployment's latest template finds no node."""
-    return any(failure.reason == "Unschedulable" for pod in latest(live, pods) for failure in failures_of_pod(pod))
+    return any(failure.reason in NO_ROOM for pod in latest(live, pods) for failure in failures_of_pod(pod))
 
 
 def latest(live: Body, pods: Iterable[Body]) -> Iterator[Body]:

@@ -27,12 +27,22 @@ class UpdateStrategy:
     """When an unschedulable surge pod reaches SURGE_TIMEOUT."""
     no_room: bool = False
     """A surge pod is unschedulable and the strategy may not change: old pods keep serving."""
+    needs_cover: bool = False
+    """The only replica can be replaced once another pool answers for it."""
 
 
 def rollout(
-    observed: Observed, pool: str, configured: Literal["Auto", "Surge", "Replace"], now: datetime
+    observed: Observed,
+    pool: str,
+    configured: Literal["Auto", "Surge", "Replace"],
+    now: datetime,
+    *,
+    covered: bool = False,
 ) -> UpdateStrategy:
-    """Strategy that applies now. Auto replaces once a surge pod was denied, or unschedulable for SURGE_TIMEOUT."""
+    """Strategy that applies now. Auto replaces once a surge pod was denied, or unschedulable for SURGE_TIMEOUT.
+
+    `covered`: a fallback answers for the pool, so that even its only replica may go.
+    """
     live = lookup.deployment(observed, pool)
     if configured == "Replace":
         return UpdateStrategy("Replace")
@@ -40,11 +50,15 @@ def rollout(
         return UpdateStrategy("Surge")
     since = unschedulable_since(observed, pool)
     denied = surge_denied(live)
-    if configured == "Surge" or fields.replicas(live) < 2:
+    late = denied or (since is not None and now >= since + SURGE_TIMEOUT)
+    if configured == "Surge" or (fields.replicas(live) < 2 and not covered):
         return UpdateStrategy(
-            "Surge", no_room=(denied or since is not None) and fields.count(live, "availableReplicas") > 0
+            "Surge",
+            requeue_at=since + SURGE_TIMEOUT if since and not late and configured == "Auto" else None,
+            no_room=(denied or since is not None) and fields.count(live, "availableReplicas") > 0,
+            needs_cover=late and configured == "Auto",
         )
-    if replacing(live) or denied or (since is not None and now >= since + SURGE_TIMEOUT):
+    if replacing(live) or late:
         return UpdateStrategy("Replace")
     return UpdateStrategy("Surge", requeue_at=since + SURGE_TIMEOUT if since else None)
 

@@ -26,11 +26,6 @@ MAX_LENGTH = 300
 """Longest text of a pod's own in a condition, in characters."""
 
 
-def unschedulable_reason(message: str) -> str:
-    """Reason of a pod that finds no node."""
-    return next((reason for reason, pattern in CLAIMS if pattern.search(message)), "Unschedulable")
-
-
 def fetches(container: Body) -> bool:
     """Whether this is a container that downloads files of the model or of an adapter, by its status."""
     name = str(container.get("name", ""))

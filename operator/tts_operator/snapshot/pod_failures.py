@@ -6,7 +6,7 @@ from datetime import timedelta
 from tts_operator.objects import fields
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
-from tts_operator.snapshot import memory_kills, model_volumes, refused_pods
+from tts_operator.snapshot import memory_kills, model_volumes, refused_pods, unschedulable
 
 ORDINARY = frozenset({"ContainerCreating", "PodInitializing"})
 """Waiting reasons of a healthy container."""
@@ -19,7 +19,7 @@ ADVICE = {
     "InvalidImageName": "correct the image of the TTSModel",
     "ContainerEnded": "read the pod's log with `kubectl logs --previous`",
     "CrashLoopBackOff": "read the pod's log with `kubectl logs --previous`",
-    "Unschedulable": "free capacity, or lower the resource requests of its TTSModel",
+    **unschedulable.ADVICE,
     **memory_kills.ADVICE,
     **model_volumes.ADVICE,
     **refused_pods.ADVICE,
@@ -41,7 +41,7 @@ def failures_of_pod(pod: Body) -> Iterator[Problem]:
     scheduled = fields.condition(pod, "PodScheduled")
     if scheduled and scheduled.get("reason") == "Unschedulable":
         message = str(scheduled.get("message", ""))
-        yield pod_failure(model_volumes.unschedulable_reason(message), f"pod {name}", message)
+        yield pod_failure(unschedulable.unschedulable_reason(pod, message), f"pod {name}", message)
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         state, last = container.get("state") or {}, (container.get("lastState") or {}).get("terminated") or {}
         waiting, ended = state.get("waiting"), state.get("terminated")

@@ -16,6 +16,7 @@ from tts_operator.objects.problem import Problem
 from tts_operator.pod_files.engine import adapters_bytes, own_engine
 from tts_operator.resolve.fallback import fallback_chains, missing_voice_problems
 from tts_operator.resolve.model_checks import fallback_not_found
+from tts_operator.rollout.canary import CANARY_FAILED, CanaryState
 from tts_operator.rollout.situation import PAUSED, Mode, mode_of
 from tts_operator.snapshot.pod_starts import PodStart, load_seconds
 from tts_operator.status.conditions import conditions, timestamp
@@ -37,6 +38,8 @@ class Usage:
     """Why pods do not start, for each tenant that has such pods."""
     unread: bool = False
     """Some tenants have not been read yet: what was known of their pods stays."""
+    canary: CanaryState | None = None
+    """State of the last change among the tenants that take it first; None without a canary, and once all run it."""
 
 
 SERVABLE = "Servable"
@@ -79,6 +82,7 @@ def model_status(body: Body, report: Report, now: datetime) -> dict[str, Any]:
         "tenants": sum(each["tenants"] for each in current),
         **({"updatedTenants": sum(updated)} if updated else {}),
         **({"loadSeconds": measured} if measured is not None else {}),
+        **merged_canary(current),
         "conditions": merged([each["conditions"] for each in current]),
         "releases": releases,
     }
@@ -92,12 +96,14 @@ def release_status(body: Body, report: Report, generation: int, now: datetime) -
     before = own.get("conditions") or ()
     starts = servable(usage, before)
     mode = mode_of(model.metadata.annotations) if model else Mode.AUTO
+    canary = canary_problem(model.metadata.name, usage, now) if model and mode is Mode.AUTO else None
+    failed = canary if canary is not None and canary.reason == CANARY_FAILED else None
     problems = {
         "Accepted": accepted,
         "FallbackResolved": report.fallback,
         SERVABLE: starts,
-        "RolledOut": rolling_out(usage, mode),
-        "Ready": accepted or report.fallback or (starts if everywhere(usage) else None) or usage.blocked,
+        "RolledOut": canary or rolling_out(usage, mode),
+        "Ready": accepted or report.fallback or (starts if everywhere(usage) else None) or failed or usage.blocked,
     }
     notes = {"Accepted": (bad_mode(model) or tight_memory(model)) if model else None, "RolledOut": mode_note(mode)}
     return {
@@ -106,6 +112,7 @@ def release_status(body: Body, report: Report, generation: int, now: datetime) -
         "tenants": usage.tenants,
         **({"updatedTenants": usage.updated} if usage.updated is not None else {}),
         **start_fields(own, report.starts),
+        **({"canary": canary_fields(usage.canary)} if usage.canary is not None else {}),
         "conditions": conditions(problems, notes, before, generation, now),
     }
 
@@ -118,6 +125,53 @@ def start_fields(before: Mapping[str, Any], starts: Sequence[PodStart]) -> dict[
         return {}
     last = [known] if (known := fields.instant(before.get("lastStartTime"))) else []
     return {"startSeconds": seconds, "lastStartTime": timestamp(max([*last, *(start.ready_at for start in new)]))}
+
+
+def canary_problem(model: str, usage: Usage, now: datetime) -> Problem | None:
+    """Why the others do not take the change yet, and how to go on or back; None if they do."""
+    state = usage.canary
+    if state is None or usage.updated is None or state.released(now):
+        return None
+    progress = f"{usage.updated} of {usage.tenants} tenants run the model's last change"
+    first = f"{len(state.updated)} of the {len(state.tenants)} that take it first"
+    if state.failures:
+        named = [f"{key} ({failure})" for key, failure in list(state.failures.items())[:2]]
+        return Problem(
+            CANARY_FAILED,
+            f"{progress}; it fails for {len(state.failures)} of those that took it, such as {' and '.join(named)}; the"
+            " others keep the version before. To go on regardless: kubectl annotate ttsmodel"
+            f" {model} {ROLLOUT_MODE}={Mode.IGNORE_FAILURES}; to go back, apply the TTSModel as it was before",
+        )
+    if state.soaks_until is None:
+        return Problem("CanaryRollingOut", f"{progress}, {first}; the others wait for these")
+    return Problem(
+        "CanarySoaking",
+        f"{progress}, {first}; the others follow at {timestamp(state.soaks_until)} unless it fails for one of them",
+    )
+
+
+def canary_fields(state: CanaryState) -> dict[str, Any]:
+    """The field `canary` of a report."""
+    return {
+        "tenants": len(state.tenants),
+        "updatedTenants": len(state.updated),
+        "failedTenants": len(state.failures),
+        **({"soaksUntil": timestamp(state.soaks_until)} if state.soaks_until is not None else {}),
+    }
+
+
+def merged_canary(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Counts of all releases together, and the latest end of a soak time; empty without a canary."""
+    found = [each["canary"] for each in reports if "canary" in each]
+    if not found:
+        return {}
+    ends = [each["soaksUntil"] for each in found if "soaksUntil" in each]
+    return {
+        "canary": {
+            **{name: sum(each[name] for each in found) for name in ("tenants", "updatedTenants", "failedTenants")},
+            **({"soaksUntil": max(ends)} if len(ends) == len(found) else {}),
+        }
+    }
 
 
 def merged(reports: Sequence[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:

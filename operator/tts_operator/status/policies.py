@@ -13,6 +13,7 @@ from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Interference, Outcome
 from tts_operator.resolve.precision import OF_WINDOW
 from tts_operator.resolve.resolved import Resolved
+from tts_operator.rollout.canary import CANARY_FAILED, WAITING_FOR_CANARY
 from tts_operator.rollout.situation import HALTED, PAUSED, WAITING
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
@@ -379,7 +380,7 @@ SCALED_TO_ZERO = "ScaledToZero"
 AMBIGUOUS = "AmbiguousSelector"
 """Reason of the HPA controller where several HPAs select the same pods."""
 REPLICAS_CONTESTED = "ReplicasContested"
-THROTTLED = (HALTED, PAUSED, WAITING)
+THROTTLED = (CANARY_FAILED, HALTED, PAUSED, WAITING_FOR_CANARY, WAITING)
 """Reasons for which a pool may not roll out a shared change yet; the first is reported."""
 REDIS = "RedisConfigured"
 """Set only for a tenant with a Redis, its own or the operator's."""

@@ -7,6 +7,7 @@ from tts_operator.objects.kinds import DEPLOYMENT
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.resolved import Resolved
+from tts_operator.rollout.canary import WAITING_FOR_CANARY
 from tts_operator.rollout.policy import finished
 from tts_operator.rollout.situation import WAITING
 from tts_operator.snapshot import lookup
@@ -41,7 +42,7 @@ def progressing(inputs: PolicyInput) -> Progress:
     False with any other reason: it does not go on until someone acts.
     """
     if problem := held_up(inputs):
-        return Progress(problem.reason == WAITING, problem)
+        return Progress(problem.reason in {WAITING, WAITING_FOR_CANARY}, problem)
     if suspended(inputs):
         return suspending(inputs)
     for pool in inputs.resolved.pools:

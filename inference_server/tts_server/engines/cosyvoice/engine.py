@@ -71,6 +71,7 @@ class CosyVoice:
         code_directory: str | None = None,
         *,
         fp16: bool = False,
+        device: str | None = None,
         load_jit: bool = False,
         load_trt: bool = False,
         stream: bool = True,
@@ -92,7 +93,7 @@ class CosyVoice:
         if adapters and load_jit:
             raise EngineUnavailable("Adapters change weights, which loadJit compiles: leave out one of them.")
         use_checkout(PROJECT, None if code_directory is None else Path(code_directory))
-        needs = {"fp16": fp16, "loadJit": load_jit, "loadTrt": load_trt}
+        needs = {"fp16": fp16, "loadJit": load_jit, "loadTrt": load_trt, "device CUDA": device == "CUDA"}
         self._torch = require_torch(PROJECT, cuda_for=next((name for name, set_ in needs.items() if set_), None))
         code = import_code(PROJECT, "cosyvoice.cli.cosyvoice")
         if not hasattr(code, class_name):

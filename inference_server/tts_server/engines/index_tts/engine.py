@@ -69,6 +69,7 @@ class IndexTTS:
         code_directory: str | None = None,
         *,
         fp16: bool = False,
+        device: str | None = None,
         use_cuda_kernel: bool = False,
         prompts: Mapping[str, Mapping[str, Any]] | None = None,
         adapters: Mapping[str, str] | None = None,
@@ -81,7 +82,7 @@ class IndexTTS:
             raise EngineUnavailable("Emotions of prompts need IndexTTS 2: leave them out.")
         use_checkout(PROJECT, None if code_directory is None else Path(code_directory))
         os.environ["HF_HUB_CACHE"] = str(directory / "hf_cache")  # where older code looks for its auxiliary weights
-        needs = {"fp16": fp16, "useCudaKernel": use_cuda_kernel}
+        needs = {"fp16": fp16, "useCudaKernel": use_cuda_kernel, "device CUDA": device == "CUDA"}
         self._torch = require_torch(PROJECT, cuda_for=next((name for name, set_ in needs.items() if set_), None))
         make = getattr(import_code(PROJECT, self._release.module), self._release.class_name)
         wanted = {

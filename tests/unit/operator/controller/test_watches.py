@@ -8,7 +8,7 @@ import pytest
 
 from tts_operator.controller.fingerprints import Fingerprints, without_status
 from tts_operator.controller.watches import WATCHED, EndlessBackoff, api_server, settings
-from tts_operator.objects.kinds import CHILDREN, POD, SECRET
+from tts_operator.objects.kinds import CHILDREN, POD, RESOURCE_CLAIM_TEMPLATE, SECRET
 
 
 def hpa(**changes: Any) -> dict[str, Any]:
@@ -83,8 +83,9 @@ def test_a_spec_that_was_accepted_is_news_of_a_tenant_whose_status_has_it() -> N
     ]
 
 
-def test_every_kind_of_child_but_secrets_is_watched_and_so_are_pods() -> None:
-    assert set(WATCHED) == {*(kind for kind in CHILDREN if kind.add_on is None), POD} - {SECRET}
+def test_every_kind_of_child_but_those_read_by_name_is_watched_and_so_are_pods() -> None:
+    by_name = {SECRET, RESOURCE_CLAIM_TEMPLATE}
+    assert set(WATCHED) == {*(kind for kind in CHILDREN if kind.add_on is None), POD} - by_name
 
 
 def test_an_api_server_that_is_gone_for_long_does_not_end_the_watches() -> None:

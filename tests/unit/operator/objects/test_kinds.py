@@ -21,6 +21,7 @@ from tts_operator.objects.kinds import (
     KINDS,
     LEASE,
     NAMESPACE,
+    RESOURCE_CLAIM_TEMPLATE,
     SECRET,
     SERVICE,
     TENANT,
@@ -49,7 +50,7 @@ def test_no_two_kinds_share_a_name(attribute: str) -> None:
 @pytest.mark.parametrize("kind", CHILDREN, ids=lambda kind: kind.plural)
 def test_the_operator_may_do_with_a_child_what_the_plan_needs(kind: Kind) -> None:
     assert {"get", "create", "patch", "delete"} <= set(kind.verbs)
-    assert kind.watched == kind.listed == (kind is not SECRET)
+    assert kind.watched == kind.listed == (kind not in {SECRET, RESOURCE_CLAIM_TEMPLATE})
 
 
 def test_a_check_of_the_watches_covers_only_kinds_that_are_watched() -> None:

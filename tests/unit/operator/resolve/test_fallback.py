@@ -166,7 +166,7 @@ UNUSABLE: dict[str, tuple[list[TTSModel], str]] = {
     "missing": ([], "FallbackNotFound"),
     "not for this namespace": ([model("small", allowedNamespaces={"matchLabels": {"t": "b"}})], "FallbackNotAllowed"),
     "with a field that comes later": (
-        [model("small", accelerator={})],
+        [model("small", pool={})],
         "FallbackNotSupported",
     ),
 }

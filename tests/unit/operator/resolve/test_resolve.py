@@ -75,7 +75,7 @@ def test_a_tenant_on_its_way_out_gets_nothing_new() -> None:
 MODELS: dict[str, tuple[list[TTSModel], dict[str, str], str | None]] = {
     "published for everyone": ([model()], {}, None),
     "not published": ([], {}, "ModelNotFound"),
-    "not supported yet": ([model(accelerator={"nodeSelector": {"gpu": "yes"}})], {}, "ModelNotSupported"),
+    "not supported yet": ([model(pool={})], {}, "ModelNotSupported"),
     "for namespaces of another kind": (
         [model(allowedNamespaces={"matchLabels": {"team": "b"}})],
         {},

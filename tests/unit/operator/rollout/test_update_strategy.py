@@ -40,8 +40,8 @@ ROLLOUTS: dict[str, tuple[str, list[Object], list[Object], UpdateStrategy]] = {
     "it has looked long enough": ("Auto", rolling(), [HOMELESS], UpdateStrategy("Replace")),
     "the quota denies it at once": ("Auto", rolling(3, DENIED), [], UpdateStrategy("Replace")),
     "a rollout that replaces goes on so": ("Auto", rolling(replace=True), [], UpdateStrategy("Replace")),
-    "one replica waits": ("Auto", rolling(1), [HOMELESS], UpdateStrategy("Surge", no_room=True)),
-    "one replica, denied": ("Auto", rolling(1, DENIED), [], UpdateStrategy("Surge", no_room=True)),
+    "one replica waits": ("Auto", rolling(1), [HOMELESS], UpdateStrategy("Surge", no_room=True, needs_cover=True)),
+    "one replica, denied": ("Auto", rolling(1, DENIED), [], UpdateStrategy("Surge", no_room=True, needs_cover=True)),
     "asked to surge, it waits": ("Surge", rolling(), [HOMELESS], UpdateStrategy("Surge", no_room=True)),
     "asked to replace": ("Replace", rolling(), [], UpdateStrategy("Replace")),
 }
@@ -50,6 +50,14 @@ ROLLOUTS: dict[str, tuple[str, list[Object], list[Object], UpdateStrategy]] = {
 @pytest.mark.parametrize(("asked", "children", "pods", "expected"), ROLLOUTS.values(), ids=ROLLOUTS)
 def test_rollout(asked: Any, children: list[Object], pods: list[Object], expected: UpdateStrategy) -> None:
     assert rollout(observe(children=children, pods=pods), "acme-espeak", asked, NOON) == expected
+
+
+def test_a_surge_pod_without_a_node_counts_as_updated() -> None:
+    """As the Deployment controller reports it: one pod of each template, and one replica wanted."""
+    children = settle(observe())
+    child(children, "Deployment", "acme-espeak")["status"] |= {"replicas": 2, "updatedReplicas": 1}
+    found = rollout(observe(children=children, pods=[HOMELESS]), "acme-espeak", "Auto", NOON)
+    assert found == UpdateStrategy("Surge", no_room=True, needs_cover=True)
 
 
 def test_a_pod_that_no_rollout_waits_for_changes_nothing() -> None:

@@ -18,7 +18,7 @@ from tts_operator.status.model import Report, Usage, in_order, model_status, own
 
 BODY: dict[str, Any] = {"metadata": {"name": "espeak", "generation": 2}}
 US, THEM = "fleet/tts-operator", "other/tts-operator"
-LATER = model(accelerator={"nodeSelector": {"gpu": "yes"}})
+LATER = model(pool={})
 SAID: dict[str, tuple[TTSModel | None, str | None, str, str, str]] = {
     "it can be served": (model(), None, "True", "AsSpecified", ""),
     "its engines have room": (model(memoryLimit="148Mi"), None, "True", "AsSpecified", ""),
@@ -35,7 +35,7 @@ SAID: dict[str, tuple[TTSModel | None, str | None, str, str, str]] = {
         None,
         "False",
         "NotSupportedYet",
-        "spec.accelerator: not supported yet; change or remove it",
+        "spec.pool: not supported yet; change or remove it",
     ),
     "it does not parse": (None, "spec.voices: Field required", "False", "Invalid", "spec.voices: Field required"),
 }
