@@ -15,7 +15,7 @@ from tts_operator.objects.keys import Key
 from tts_operator.scheduled_scaling.precompute import Requeue
 
 ACME = Key("team", "acme")
-STAMP = TenantStamp(*(Stamp(1, number) for number in range(1, 6)))
+STAMP = TenantStamp(*(Stamp(1, number) for number in range(1, 7)))
 INPUTS = Inputs(STAMP, (7,))
 MOMENT = timedelta(seconds=1)
 
