@@ -1,4 +1,4 @@
-"""What a window or an exception says besides bounds: how HPAs follow the load, and the precision of the first model."""
+"""Settings of a window or an exception besides bounds: how HPAs follow the load, and the first model's precision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class WindowPrecision:
     """Precision that pods should run now, by the window that asks for it."""
 
     precision: Precision | None
-    """None: that of the model's entry."""
+    """Unset: that of the model's entry."""
     window: str
     begins_at: datetime | None = None
     """When the rollout to another precision begins, if it is to begin before the next window opens."""

@@ -33,6 +33,7 @@ AGE = "tts_operator_watch_age_seconds"
 PLURALS = (
     "ttstenants",
     "ttsmodels",
+    "ttscalendars",
     "namespaces",
     *(kind.plural for kind in KINDS if kind.child and kind.watched and kind.add_on is None),
     "pods",
