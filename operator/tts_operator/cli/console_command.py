@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -36,8 +37,8 @@ def add_console_flags(command: argparse.ArgumentParser) -> None:
     add_cluster_flags(command)
 
 
-def console(options: argparse.Namespace) -> None:
-    """Serve the page until Ctrl+C. Raises KubectlError."""
+def console(options: argparse.Namespace, announce: Callable[[str], None]) -> None:
+    """Serve the page until Ctrl+C; `announce` is told its address. Raises KubectlError."""
     context = _context(options)
     chosen = ConsoleOptions(
         Kubeconfig(options.kubeconfig, options.context),
@@ -49,7 +50,7 @@ def console(options: argparse.Namespace) -> None:
     )
     try:
         with suppress(KeyboardInterrupt):
-            asyncio.run(serve(chosen, lambda url: print(f"{url}\nCtrl+C ends the console.", flush=True)))
+            asyncio.run(serve(chosen, announce))
     except ClusterError as error:
         raise KubectlError(str(error)) from error
     except OSError as error:

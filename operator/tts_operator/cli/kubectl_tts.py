@@ -119,7 +119,7 @@ def why(options: argparse.Namespace) -> int:
 def console_page(options: argparse.Namespace) -> int:
     """Serve the console until Ctrl+C."""
     try:
-        console(options)
+        console(options, lambda url: print(f"{url}\nCtrl+C ends the console.", flush=True))
     except KubectlError as error:
         return _fail(str(error))
     return 0

@@ -1,1 +1,1 @@
-"""`kubectl tts console`: a web page on this machine over the reader's own kubeconfig. Nothing of it runs in a cluster."""
+"""`kubectl tts console`: a web page on this machine over the reader's own kubeconfig, without a cluster component."""

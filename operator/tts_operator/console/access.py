@@ -44,10 +44,10 @@ class Access:
             return "Pages of other origins may not ask the console."
         if method not in READS and origin is None:
             return "A request that is not a reading needs the header Origin of the console."
-        if headers.get("Sec-Fetch-Site", "none") not in SAME:
-            # A link from elsewhere may open the page, which then asks as itself; nothing else may be loaded from there.
-            if not (method == "GET" and headers.get("Sec-Fetch-Mode") == "navigate" and path == self.path):
-                return "Pages of other sites may not ask the console."
+        # A link from elsewhere may open the page, which then asks as itself; nothing else may be loaded from there.
+        opens = method == "GET" and headers.get("Sec-Fetch-Mode") == "navigate" and path == self.path
+        if headers.get("Sec-Fetch-Site", "none") not in SAME and not opens:
+            return "Pages of other sites may not ask the console."
         given = path.split("/", 2)[1] if path.startswith("/") else ""
         if not hmac.compare_digest(given.encode(), self.token.encode()):
             return "Open the address that `kubectl tts console` printed: it holds a token that changes with each start."

@@ -79,7 +79,7 @@ class ToldSource:
 
 
 class Feed:
-    """Follows tenants, models and Deployments: in all namespaces or, where that is forbidden, in those that are left."""
+    """Follows tenants, models and Deployments: in all namespaces or, where that is forbidden, in the reader's own."""
 
     def __init__(self, source: Source, fleet: Fleet, namespaces: Sequence[str], own_namespace: str) -> None:
         """`namespaces`: those that were asked for; empty for all. `own_namespace`: that of the kubeconfig's context."""

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster, Request, as_json, collect
 from tts_operator.cluster.errors import ClusterError, Forbidden, Unreachable, error_of
+from tts_operator.console.relay import limited
 from tts_operator.console.scrape import Reading, figures, reading
 from tts_operator.console.tenant_page import ready_pods
 from tts_operator.objects.keys import Key
@@ -85,9 +86,7 @@ class Figures:
         path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}:{METRICS_PORT}/proxy/metrics"
         request = Request("GET", path)
         async with self._cluster.proxied(request, {"Accept": "text/plain"}, silence_seconds=SILENCE_SECONDS) as answer:
-            content = await answer.content.read(MAX_BYTES)
-            while len(content) < MAX_BYTES and (more := await answer.content.read(MAX_BYTES - len(content))):
-                content += more
+            content = await limited(answer.content, MAX_BYTES)
             if answer.status >= 400:
                 raise error_of(answer.status, as_json(content))
             if len(content) >= MAX_BYTES:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
+import aiohttp
 from aiohttp import web
 
 from tts_operator.cluster.client import Cluster, Request, as_json
@@ -29,6 +30,13 @@ BEARER = "Bearer "
 ANSWERED = ("Retry-After", "WWW-Authenticate", "RateLimit", "RateLimit-Policy")
 ANSWERED_PREFIX = "x-"
 MAX_STATUS_BYTES = 65_536
+
+
+class Stream(Protocol):
+    """Body of a request or of an answer."""
+
+    async def read(self, n: int = -1) -> bytes:
+        """Read at most so many bytes; empty at the end."""
 
 
 def service_path(key: Key, path: str) -> str:
@@ -73,40 +81,49 @@ async def relay(request: web.Request, cluster: Cluster, key: Key, path: str) -> 
     """Answer a request of a playground with what the tenant's Service answers, as it comes."""
     if request.method not in PATHS.get(path, frozenset()):
         return refused(404, "The console passes on what a playground asks, and nothing else.")
-    content = await request.content.read(MAX_BODY_BYTES + 1) if request.can_read_body else b""
-    while request.can_read_body and len(content) <= MAX_BODY_BYTES:
-        more = await request.content.read(MAX_BODY_BYTES + 1 - len(content))
-        if not more:
-            break
-        content += more
+    content = await limited(request.content, MAX_BODY_BYTES + 1)
     if len(content) > MAX_BODY_BYTES:
         return refused(413, f"A request of more than {MAX_BODY_BYTES} bytes is not passed on.")
     onward = Request(request.method, service_path(key, path))
     try:
         async with cluster.proxied(onward, onward_headers(request.headers), content) as answer:
-            kind = answer.headers.get("Content-Type", "application/octet-stream")
             if answer.status >= 300:
-                said = await answer.content.read(MAX_STATUS_BYTES)
-                parsed = as_json(said)
-                if sentence := refusal_of_api_server(answer.status, parsed, key):
-                    return refused(answer.status, sentence)
-                if not isinstance(parsed, dict):
-                    return refused(502, f"The tenant's Service answered with HTTP status {answer.status} and no JSON.")
-                return web.json_response(parsed, status=answer.status, headers=answered_headers(answer.headers))
-            response = web.StreamResponse(status=answer.status, headers={**answered_headers(answer.headers), **HEADERS})
-            response.headers["Content-Type"] = passive(kind)
-            await response.prepare(request)
-            try:
-                async for chunk in answer.content.iter_any():
-                    await response.write(chunk)
-                await response.write_eof()
-            except Exception:
-                if request.transport is not None:
-                    request.transport.abort()  # what breaks off does not end as if it were whole
-                raise
-            return response
+                said = as_json(await limited(answer.content, MAX_STATUS_BYTES))
+                return _refusal(answer.status, said, answered_headers(answer.headers), key)
+            return await _passed_on(request, answer)
     except Unreachable as error:
         return refused(502, f"The API server does not answer: {error}")
+
+
+async def limited(stream: Stream, most: int) -> bytes:
+    """Read a stream to its end, or so many bytes of it."""
+    content = b""
+    while len(content) < most and (part := await stream.read(most - len(content))):
+        content += part
+    return content
+
+
+def _refusal(status: int, said: Any, headers: Mapping[str, str], key: Key) -> web.Response:
+    if sentence := refusal_of_api_server(status, said, key):
+        return refused(status, sentence)
+    if not isinstance(said, dict):
+        return refused(502, f"The tenant's Service answered with HTTP status {status} and no JSON.")
+    return web.json_response(said, status=status, headers=headers)
+
+
+async def _passed_on(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, headers={**answered_headers(answer.headers), **HEADERS})
+    response.headers["Content-Type"] = passive(answer.headers.get("Content-Type", ""))
+    await response.prepare(request)
+    try:
+        async for chunk in answer.content.iter_any():
+            await response.write(chunk)
+        await response.write_eof()
+    except Exception:
+        if request.transport is not None:
+            request.transport.abort()  # what breaks off does not end as if it were whole
+        raise
+    return response
 
 
 def passive(kind: str) -> str:

@@ -42,7 +42,7 @@ class ConsoleOptions:
     open_browser: bool = True
 
 
-async def serve(options: ConsoleOptions, announce: Callable[[str], None] = print) -> None:
+async def serve(options: ConsoleOptions, announce: Callable[[str], None]) -> None:
     """Serve the page until SIGTERM or SIGINT. Raises Unreachable without a usable kubeconfig, OSError for the port."""
     quiet_logs()
     stopping, clock = stop_signal(), SystemClock()
