@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -13,10 +13,10 @@ from tts_operator.cluster.client import Cluster, Request, as_json, collect
 from tts_operator.cluster.errors import ClusterError, Forbidden, Unreachable, error_of
 from tts_operator.console.relay import limited
 from tts_operator.console.scrape import Reading, figures, reading
-from tts_operator.console.tenant_page import ready_pods
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import POD
 from tts_operator.objects.labels import selector
+from tts_operator.objects.manifest import Body
 from tts_server.config.schema import METRICS_PORT
 
 FRESH_SECONDS = 10.0
@@ -64,10 +64,10 @@ class Figures:
 
     async def _read(self, key: Key) -> dict[str, Any]:
         try:
-            pods = ready_pods(await collect(self._cluster.list(POD, key.namespace, selector(key.name))))
+            pods = list(ready_pods(await collect(self._cluster.list(POD, key.namespace, selector(key.name)))))
             if not pods:
                 return {"problem": "No pod is ready."}
-            texts = await asyncio.gather(*(self._text(key.namespace, pod) for pod in pods[:PODS_READ]))
+            texts = await asyncio.gather(*(self._text(pod) for pod in pods[:PODS_READ]))
             now, latest = self._clock.monotonic(), reading(texts)
         except Forbidden as error:
             why = f"Metrics of pods need `list` of pods and `get` of pods/proxy in {key.namespace}: {error.message}"
@@ -82,13 +82,29 @@ class Figures:
         past.append((now, latest))
         return figures(before, latest, now - since)
 
-    async def _text(self, namespace: str, pod: str) -> str:
-        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}:{METRICS_PORT}/proxy/metrics"
+    async def _text(self, pod: Body) -> str:
+        name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(name)}:{metrics_port(pod)}/proxy/metrics"
         request = Request("GET", path)
         async with self._cluster.proxied(request, {"Accept": "text/plain"}, silence_seconds=SILENCE_SECONDS) as answer:
             content = await limited(answer.content, MAX_BYTES)
             if answer.status >= 400:
                 raise error_of(answer.status, as_json(content))
             if len(content) >= MAX_BYTES:
-                raise Unreachable(f"{pod}: the metrics are larger than {MAX_BYTES} bytes")
+                raise Unreachable(f"{name}: the metrics are larger than {MAX_BYTES} bytes")
             return content.decode("utf-8", "replace")
+
+
+def ready_pods(pods: Iterable[Body]) -> Iterator[Body]:
+    """Pods that are ready."""
+    for pod in pods:
+        conditions = (pod.get("status") or {}).get("conditions") or ()
+        if any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions):
+            yield pod
+
+
+def metrics_port(pod: Body) -> int:
+    """Port of a pod's metrics."""
+    ports = [port for container in pod["spec"]["containers"] for port in container.get("ports") or ()]
+    named = (port.get("containerPort") for port in ports if port.get("name") == "metrics")
+    return int(next(named, None) or METRICS_PORT)

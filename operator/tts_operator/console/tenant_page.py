@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tts_operator.cluster.client import Cluster, Request, collect
@@ -105,18 +105,6 @@ def event_row(event: Body) -> dict[str, Any]:
         "message": plain(event.get("message") or ""),
         "count": int(event.get("count") or (event.get("series") or {}).get("count") or 1),
     }
-
-
-def ready_pods(pods: Iterable[Body]) -> list[str]:
-    """Names of the pods that are ready."""
-    return [
-        str(pod["metadata"]["name"])
-        for pod in pods
-        if any(
-            each.get("type") == "Ready" and each.get("status") == "True"
-            for each in (pod.get("status") or {}).get("conditions") or ()
-        )
-    ]
 
 
 async def _pods(cluster: Cluster, key: Key) -> list[Body]:

@@ -20,7 +20,7 @@ const COLUMNS = [
   ["tenant", "Tenant", (row) => keyOf(row)],
   ["ready", "Ready", (row) => `${rank(row)} ${row.reason}`],
   ["replicas", "Replicas", (row) => -row.serving],
-  ["window", "Window and next change", (row) => row.next?.at ?? "~"],
+  ["window", "Window, next", (row) => row.next?.at ?? "~"],
   ["week", "This week", (row) => row.week],
   ["refused", "429s", (row) => -(figures(row)?.refused ?? -1)],
   ["p95", "P95", (row) => -(figures(row)?.p95 ?? -1)],
@@ -208,9 +208,9 @@ function fill(element, row, index, tall, anew) {
   both("refused", good ? `${good.refused}` : "–", good ? `of ${good.requests} ${since}` : "", good ? "" : missing);
   both("p95", good?.p95 != null ? duration(good.p95) : "–", good?.p95 != null ? since : "", good ? "" : missing);
   const left = good?.left;
-  both("quota", left ? `${Math.max(0, Math.floor(left.left))} of ${left.limit}` : "–",
-    left ? left.quota : `${row.tier}${row.perMinute ? `, ${row.perMinute}/min` : ""}`, left ? `Tier ${row.tier}` : missing);
-  both("cost", row.cost ?? "–", row.monthly ? `${row.monthly}/month` : "", row.cost === null ? "A model has no price" : "");
+  both("quota", left ? `${Math.max(0, Math.floor(left.left))} of ${left.limit}` : row.tier,
+    left ? left.quota : row.perMinute ? `${row.perMinute}/min` : "", left ? `${left.quota} that are left; tier ${row.tier}` : missing);
+  both("cost", row.cost ?? "–", row.monthly ? `${money(row.monthly)}/month` : "", row.cost === null ? "A model has no price" : "");
   both("version", row.behind || "current", "", row.behindWhy);
   put(/** @type {Element} */ (element.querySelector(".version")), "class", `version${row.behind ? " behind" : ""}`);
   const canvas = /** @type {HTMLCanvasElement} */ (element.querySelector("canvas"));
@@ -222,6 +222,10 @@ function fill(element, row, index, tall, anew) {
     put(canvas, "aria-label", words(week, new Date()));
   }
 }
+
+const amounts = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+/** @param {string} amount */
+const money = (amount) => (Number.isNaN(Number(amount)) ? amount : Number(amount) < 10 ? amount : amounts.format(Number(amount)));
 
 /** @param {number} seconds */
 export const duration = (seconds) => (seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`);

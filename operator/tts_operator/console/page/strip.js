@@ -1,6 +1,6 @@
 // Draws a week of a calendar: seven days by twenty-four hours, darker for more replicas, with a mark at now.
 
-import { DAYS, bounds, clockOf, dayOf, minuteOfWeek } from "./times.js";
+import { DAYS, bounds, clockOf, minuteOfWeek, replicas } from "./times.js";
 
 /**
  * @typedef {[number, number, string, number, number]} Span start, end (minutes of the week), window, bounds
@@ -60,7 +60,7 @@ export function drawStrip(canvas, week, now) {
 /** Words for those who do not see the strip. @param {Week} week @param {Date} now */
 export function words(week, now) {
   const span = spanAt(week, minuteOfWeek(week.zone, now));
-  const present = span ? `now ${span[2]} with ${bounds(span[3], span[4])} replicas` : "";
+  const present = span ? `now ${span[2]} with ${replicas(span[3], span[4])}` : "";
   return `Calendar in ${week.zone}: ${present}.`;
 }
 
@@ -75,10 +75,10 @@ export function bigStrip(week, now, el) {
   const days = DAYS.map((name, day) => {
     const parts = week.spans.flatMap((span) => [...byDay(span)]).filter(([from]) => Math.floor(from / DAY) === day);
     const cells = parts.map(([from, to, window, low, high]) => {
-      const text = `${window} ${bounds(low, high)}`;
+      const text = `${window}, ${replicas(low, high)}`;
       const end = to % DAY === 0 ? "24:00" : clockOf(to);
       const level = high ? Math.ceil((4 * high) / top) : 0;
-      const part = el("span", { class: `span level-${level}`, title: `${name} ${clockOf(from)}–${end}: ${text} replicas` },
+      const part = el("span", { class: `span level-${level}`, title: `${name} ${clockOf(from)}–${end}: ${text}` },
         el("b", { text: bounds(low, high) }), " ", el("i", { text: window }));
       part.style.setProperty("--from", String(from % DAY));
       part.style.setProperty("--length", String(to - from));
@@ -102,7 +102,6 @@ export function bigStrip(week, now, el) {
 
 /** @param {string} name @param {Span[]} parts */
 function said(name, parts) {
-  const each = parts.map(([from, , window, low, high]) => `from ${clockOf(from)} ${window}, ${bounds(low, high)} replicas`);
+  const each = parts.map(([from, , window, low, high]) => `from ${clockOf(from)} ${window}, ${replicas(low, high)}`);
   return `${name}: ${each.join("; ")}`;
 }
-export { dayOf };

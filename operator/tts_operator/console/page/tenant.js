@@ -5,7 +5,7 @@ import { duration, figuresOf, state } from "./fleet.js";
 import { explained, keys, play, stop } from "./speech.js";
 import { keyOf, store } from "./store.js";
 import { bigStrip } from "./strip.js";
-import { age, bounds, weekdayTime } from "./times.js";
+import { age, bounds, replicas, weekdayTime } from "./times.js";
 
 const page = the("tenant");
 const REFRESH_MILLISECONDS = 5000;
@@ -111,7 +111,7 @@ function calendar(row) {
   const week = store.weeks.get(row.week);
   if (!week) return el("section", { class: "card" }, el("h2", { text: "Calendar" }), el("p", { class: "help", text: "This schedule cannot be read: see the condition Accepted." }));
   const next = row.next
-    ? `Next change: ${weekdayTime(week.zone, row.next.at)}, ${row.next.window} with ${bounds(row.next.min_replicas, row.next.max_replicas)} replicas.`
+    ? `Next change: ${weekdayTime(week.zone, row.next.at)}, ${row.next.window} with ${replicas(row.next.min_replicas, row.next.max_replicas)}.`
     : "No change is ahead.";
   return el("section", { class: "card" }, el("h2", { text: "Calendar" }),
     el("p", { class: "help", text: `Week of ${week.monday}, ${week.zone}. ${next}` }), bigStrip(week, new Date(), el));
@@ -119,7 +119,8 @@ function calendar(row) {
 
 function conditions() {
   /** @type {any[]} */ const all = detail.conditions;
-  const sorted = [...all].sort((a, b) => Number(b.tells) - Number(a.tells));
+  const rank = (/** @type {any} */ each) => (each.type === "Ready" ? 0 : each.tells ? 1 : 2);
+  const sorted = [...all].sort((a, b) => rank(a) - rank(b));
   return table("Conditions", ["Condition", "Status", "For", "Reason", "What to do"], sorted.map((each) => [
     each.type,
     el("span", { class: `badge ${each.type === "Ready" || !each.tells ? (each.tells ? "bad" : "good") : "warn"}`, text: each.status }),

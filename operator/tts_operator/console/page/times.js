@@ -39,8 +39,6 @@ export function weekdayTime(zone, at) {
 
 /** @param {number} minute of the week */
 export const clockOf = (minute) => `${pad(Math.floor((minute % 1440) / 60))}:${pad(minute % 60)}`;
-/** @param {number} minute of the week */
-export const dayOf = (minute) => DAYS[Math.floor(minute / 1440) % 7];
 export { DAYS };
 
 /** As `kubectl` writes ages: 45s, 12m, 3h, 6d. @param {string} since @param {number} now */
@@ -54,6 +52,9 @@ export function age(since, now = Date.now()) {
 
 /** @param {number} value */
 const pad = (value) => String(value).padStart(2, "0");
+
+/** @param {number} low @param {number} high */
+export const replicas = (low, high) => `${bounds(low, high)} ${low === 1 && high === 1 ? "replica" : "replicas"}`;
 
 /** Replica bounds as 3 or 3–6. @param {number | null | undefined} low @param {number | null | undefined} high */
 export const bounds = (low, high) => (low === null || low === undefined ? "–" : low === high ? `${low}` : `${low}–${high}`);
