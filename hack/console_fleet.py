@@ -181,5 +181,3 @@ async def fleet(kubeconfig: Path, count: int) -> None:
             for each in tenants[:3]
         ]
     await put(kubeconfig, [rollout(each, "model/kokoro/3f2a") for each in live if each is not None])
-
-

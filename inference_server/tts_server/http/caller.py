@@ -104,8 +104,8 @@ async def refuse_guess(server: ServerState, address: str, error: Unauthenticated
 def authorization_of(request: Request) -> bytes | None:
     """Return the value of `Authorization`, None without one; several credentials count as an empty one.
 
-    `X-API-Key` holds the same key or token alone, for ways that keep `Authorization` to themselves: the service proxy of
-    a Kubernetes API server removes it.
+    `X-API-Key` holds the same key or token alone, for ways that keep `Authorization` to themselves: the service proxy
+    of a Kubernetes API server removes it.
     """
     values = [
         b"Bearer " + value if name == API_KEY else value

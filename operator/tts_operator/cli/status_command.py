@@ -11,9 +11,9 @@ from typing import Any
 from tts_operator.cli.arguments import object_name
 from tts_operator.cli.kubectl import Kubectl, add_cluster_flags
 from tts_operator.cli.tables import table
+from tts_operator.fleet.tenant_view import TenantView
 from tts_operator.objects.kinds import TENANT
 from tts_operator.objects.names import GROUP
-from tts_operator.view.tenant_view import TenantView
 
 HEADER = ("NAMESPACE", "TENANT", "READY", "WINDOW", "REPLICAS", "BOUNDS", "NEXT", "PRECISION", "COST/H", "REASON")
 

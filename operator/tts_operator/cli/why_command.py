@@ -11,10 +11,10 @@ from datetime import datetime
 from tts_operator.cli.arguments import object_name
 from tts_operator.cli.kubectl import Kubectl, KubectlError, add_cluster_flags
 from tts_operator.cli.tables import table
+from tts_operator.fleet.ages import age
+from tts_operator.fleet.related import event_time, is_concerned, pod_reason
+from tts_operator.fleet.tenant_view import Body, Shown, TenantView, bounds, plain
 from tts_operator.objects.labels import TENANT_LABEL
-from tts_operator.view.ages import age
-from tts_operator.view.related import event_time, is_concerned, pod_reason
-from tts_operator.view.tenant_view import Body, Shown, TenantView, bounds, plain
 
 CONDITIONS = ("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE")
 POOLS = ("MODEL", "ROLE", "PRECISION", "BOUNDS", "READY", "REASON")

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from tts_operator.console.week import change_after, schedule_text
+from tts_operator.fleet.tenant_view import Shown, TenantView, plain
 from tts_operator.objects.manifest import Body
 from tts_operator.rollout.policy import changed, is_pool, pool_key, roll
 from tts_operator.rollout.situation import HALTED, PAUSED, WAITING, mode_of
-from tts_operator.view.tenant_view import Shown, TenantView, plain
 
 Row = dict[str, Any]
 QUEUED = frozenset({WAITING, HALTED, PAUSED})

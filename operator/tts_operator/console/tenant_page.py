@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from tts_operator.cluster.client import Cluster, Request, collect
 from tts_operator.cluster.errors import ClusterError, Forbidden
 from tts_operator.console.rows import conditions_of, pool_rows
+from tts_operator.fleet.related import event_time, is_concerned, pod_reason
+from tts_operator.fleet.tenant_view import NEGATIVE, TenantView, plain
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import POD, SECRET
 from tts_operator.objects.labels import selector
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.names import keys_secret_name
-from tts_operator.view.related import event_time, is_concerned, pod_reason
-from tts_operator.view.tenant_view import NEGATIVE, TenantView, plain
 
 MOST_EVENTS = 50
 EVENTS_READ = 500

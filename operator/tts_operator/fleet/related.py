@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tts_operator.fleet.tenant_view import Body, TenantView
 from tts_operator.objects.kinds import TENANT
-from tts_operator.view.tenant_view import Body, TenantView
 
 
 def pod_reason(status: Body, containers: Sequence[Mapping[str, Any]]) -> str:
