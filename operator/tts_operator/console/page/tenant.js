@@ -66,6 +66,7 @@ export function update() {
   const [mood, word] = state(row);
   title.append(el("span", { class: `badge ${mood}`, text: word }));
   const speech = page.querySelector("#speech") ?? playground(row);
+  const focused = focusIn(speech);
   const parts = [title, headline(row), facts(row), calendar(row)];
   if (detail) parts.push(conditions(), pools(), pods(), events(), secrets(row));
   else parts.push(el("p", { class: "help", text: problem || "Reading conditions, pods and events…" }));
@@ -76,6 +77,18 @@ export function update() {
     speech.before(...parts.slice(0, 4));
     speech.after(...parts.slice(4));
   } else page.replaceChildren(...parts.slice(0, 4), speech, ...parts.slice(4));
+  /** @type {HTMLElement | null} */ (focused && page.querySelector(focused))?.focus({ preventScroll: true });
+}
+
+/** A selector of the element with the focus, which is about to be built anew; empty for none.
+ * @param {Element} kept
+ */
+function focusIn(kept) {
+  const active = document.activeElement;
+  if (!active || !page.contains(active) || kept.contains(active)) return "";
+  if (active.id) return `#${active.id}`;
+  const label = active.getAttribute("aria-label");
+  return label ? `[aria-label="${CSS.escape(label)}"]` : ".back";
 }
 
 /** @param {import("./store.js").Tenant} row */
