@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -54,7 +55,7 @@ def console(options: argparse.Namespace, announce: Callable[[str], None]) -> Non
     except ClusterError as error:
         raise KubectlError(str(error)) from error
     except OSError as error:
-        raise KubectlError(f"--port {options.port} cannot be used: {error.strerror}; choose another") from error
+        raise KubectlError(f"--port {options.port} cannot be used: {os.strerror(error.errno)}; choose another") from error
 
 
 class _Context(NamedTuple):

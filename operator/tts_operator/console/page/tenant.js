@@ -77,7 +77,7 @@ export function update() {
     speech.before(...parts.slice(0, 4));
     speech.after(...parts.slice(4));
   } else page.replaceChildren(...parts.slice(0, 4), speech, ...parts.slice(4));
-  /** @type {HTMLElement | null} */ (focused && page.querySelector(focused))?.focus({ preventScroll: true });
+  if (focused) /** @type {HTMLElement | null} */ (page.querySelector(focused))?.focus({ preventScroll: true });
 }
 
 /** A selector of the element with the focus, which is about to be built anew; empty for none.
