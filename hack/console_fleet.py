@@ -156,7 +156,7 @@ async def put(kubeconfig: Path, bodies: Iterable[Body]) -> None:
                 if "status" in body:
                     ref = Manifest.of(whole).ref
                     live = await cluster.get(ref)
-                    assert live is not None  # noqa: S101 - it was created a line above
+                    assert live is not None
                     await cluster.apply_status(ref, live["metadata"]["uid"], body["status"])
 
         await asyncio.gather(*(one(body) for body in bodies))

@@ -52,6 +52,7 @@ PAGES = (
             "storage",
             "observe",
             "playground",
+            "console",
             "share-a-pool",
             "gitops",
             "troubleshoot",
