@@ -16,7 +16,7 @@ from tts_operator.objects.labels import ROLLOUT, tenant_labels
 from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.objects.names import API_VERSION
 
-AT_ONCE = 16
+MAX_CONCURRENT_OBJECTS = 16
 TEAMS = ("support", "lessons", "lab", "news", "games", "maps", "clinic", "bank", "travel", "radio")
 ZONES = ("Asia/Shanghai", "Europe/Berlin", "America/New_York", "UTC")
 OFFICE: dict[str, Any] = {
@@ -145,7 +145,7 @@ def rollout(tenant_body: Body, change: str) -> Body:
 
 async def put(kubeconfig: Path, bodies: Iterable[Body]) -> None:
     """Create objects with their statuses; those that exist get the status."""
-    slots = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(MAX_CONCURRENT_OBJECTS)
     async with await Cluster.connect(lambda: True, kubeconfig=Kubeconfig(str(kubeconfig))) as cluster:
 
         async def one(body: Body) -> None:

@@ -29,13 +29,13 @@ class Quiet:
     """Activity that nobody counts."""
 
     def requested(self, path: str) -> None:
-        """Ignore."""
+        pass
 
     def opened(self, path: str) -> None:
-        """Ignore."""
+        pass
 
     def ended(self, path: str) -> None:
-        """Ignore."""
+        pass
 
 
 class ToldSource:

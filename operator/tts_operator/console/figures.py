@@ -23,7 +23,7 @@ FRESH_SECONDS = 10.0
 """Age up to which figures are given again without another reading, seconds."""
 SPAN_SECONDS = 300.0
 """Longest span that rates are computed over, seconds."""
-AT_ONCE = 8
+MAX_CONCURRENT_TENANTS = 8
 """Tenants that are read at the same time."""
 PODS_READ = 20
 """Most pods of a tenant that are read."""
@@ -42,7 +42,7 @@ class Figures:
         self._readings: dict[Key, deque[tuple[float, Reading]]] = {}
         self._answers: dict[Key, tuple[float, dict[str, Any]]] = {}
         self._denied: dict[str, tuple[float, str]] = {}
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_TENANTS)
 
     async def of(self, keys: Iterable[Key]) -> dict[str, dict[str, Any]]:
         """Figures by tenant; an entry with `problem` says why there are none."""

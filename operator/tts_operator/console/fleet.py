@@ -52,13 +52,12 @@ class Fleet:
         """Whether all tenants that may be read have been read once."""
 
     def repaired(self, change: Change) -> None:
-        """Ignore that a list, and not the watch, has brought a change: `changed` follows."""
+        pass  # `changed` follows
 
     def delivered(self, plural: str, version: str) -> None:
-        """Ignore what is not news."""
+        pass  # what changes nothing is no news
 
     def changed(self, change: Change) -> None:
-        """Take a change over."""
         held = change.held
         body = None if change.after is None else change.after.body()
         if held.kind is TENANT:
