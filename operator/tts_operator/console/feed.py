@@ -17,7 +17,7 @@ FORBIDDEN_SECONDS = 30.0
 TIME_SECONDS = 10.0
 """Interval at which rows are compared with the time, seconds."""
 KINDS = ((TENANT, ""), (MODEL, ""), (DEPLOYMENT, MANAGED))
-"""What is followed, with the selector of its labels."""
+"""Kinds that are followed, with the selector of their labels."""
 LACKS = {
     TENANT: "the table lacks their tenants",
     MODEL: "the voice catalogue is empty",

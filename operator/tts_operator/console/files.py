@@ -43,7 +43,7 @@ def read(*folders: Path) -> dict[str, File]:
 
 PLAYGROUND = read(SHARED / "playground", SHARED / "page_style")
 SPEECH = {name: PLAYGROUND[name] for name in ("api.js", "sound.js")}
-"""What plays speech, as in the playground."""
+"""Client and player of speech, as in the playground."""
 CONSOLE = {**read(SHARED / "page_style", Path(__file__).parent / "page"), **SPEECH}
 
 

@@ -1,4 +1,4 @@
-"""What the page shows of tenants, models and rollouts: plain values from the objects of the API server."""
+"""Rows that the page shows of tenants, models and rollouts: plain values from the objects of the API server."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ READ_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class ConsoleOptions:
-    """What the command line of the console says."""
+    """Options of the console, as its command line has them."""
 
     kubeconfig: Kubeconfig
     title: str

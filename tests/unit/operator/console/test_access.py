@@ -1,4 +1,4 @@
-"""Who may ask the console: by Host, Origin, Sec-Fetch-Site and the token in the path."""
+"""The console answers its own page only: by Host, Origin, Sec-Fetch-Site and the token in the path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pages hear of changes: each once, the latest state only, and everything when they open."""
+"""Pages hear of changes: each once, the latest state only, and everything when they open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the console passes on to a tenant's Service, and what it keeps."""
+"""The console passes on to a tenant's Service a request and its key, and back an answer without rules for the page."""
 
 from __future__ import annotations
 
