@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
+import socket
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tts_operator.api import Schedule
+from tts_operator.calendar.calendar import state_at
 from tts_operator.cluster.client import Cluster, Kubeconfig
 from tts_operator.cluster.errors import Conflict
 from tts_operator.objects.kinds import TENANT
@@ -87,10 +92,13 @@ def tenant(number: int, now: datetime) -> Body:
 
 
 def status(number: int, spec: Body, now: datetime) -> dict[str, Any]:
-    """Status of that tenant: every ninth has a problem, every seventh rolls out or waits."""
-    bad = PROBLEMS[number // 9 % len(PROBLEMS)] if number % 9 == 4 else None
+    """Status of that tenant: every twentieth has a problem, every seventh rolls out or waits."""
+    bad = PROBLEMS[number // 20 % len(PROBLEMS)] if number % 20 == 4 else None
     waits = number % 7 == 3 and bad is None
-    desired = 1 + number % 5
+    schedule = Schedule.model_validate(spec["schedule"]) if "schedule" in spec else None
+    state = state_at(schedule, now)
+    low, high = state.bounds.min_replicas, state.bounds.max_replicas
+    desired = min(low + number % 3, high)
     ready = 0 if bad else desired
     since = (now - timedelta(minutes=7 * (number % 300) + 3)).isoformat().replace("+00:00", "Z")
 
@@ -109,12 +117,11 @@ def status(number: int, spec: Body, now: datetime) -> dict[str, Any]:
             condition("Accepted", "True", "AsSpecified"),
             condition("ModelsResolved", "True", "AsSpecified"),
             condition("Available", "False", *bad) if bad else condition("Available", "True", "AsSpecified"),
-            condition("Ready", "False", *bad) if bad else condition("Ready", "True", "Ready"),
+            condition("Ready", "False", *bad) if bad else condition("Ready", "True", "Ready" if desired else "ScaledToZero"),
             rolling,
         ],
-        "activeWindow": "default" if "schedule" not in spec else "day",
-        "pools": [{"model": spec["models"][0]["name"], "role": "Entry", "precision": "fp32", "min": 1,
-                   "max": desired + 2, "desired": desired, "ready": ready,
+        "activeWindow": state.window,
+        "pools": [{"model": spec["models"][0]["name"], "role": "Entry", "precision": "fp32", "min": low, "max": high, "desired": desired, "ready": ready,
                    **({"reason": bad[0]} if bad else {})}],
         "precision": "fp32",
         **({} if number % 3 == 1 else
@@ -141,6 +148,65 @@ def rollout(tenant_body: Body, change: str) -> Body:
                          "spec": {"containers": [{"name": "tts-server", "image": "example.invalid/tts-server"}]}},
         },
     }  # fmt: skip
+
+
+def pod(tenant_body: Body, address: str, metrics_port: int) -> Body:
+    """Ready pod of a tenant, whose metrics are served at this address. No node runs it."""
+    metadata = tenant_body["metadata"]
+    container = {"name": "tts-server", "image": "example.invalid/tts-server",
+                 "ports": [{"name": "metrics", "containerPort": metrics_port}]}  # fmt: skip
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"{metadata['name']}-0", "namespace": metadata["namespace"],
+                     "labels": tenant_labels(metadata["name"])},
+        "spec": {"nodeName": "nowhere", "containers": [container]},
+        "status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}],
+                   "conditions": [{"type": "Ready", "status": "True"}],
+                   "containerStatuses": [{"name": "tts-server", "ready": True, "restartCount": 0, "image": "x",
+                                          "imageID": "x", "started": True}]},
+    }  # fmt: skip
+
+
+def metrics(number: int) -> str:
+    """Metrics of a pod, as `tts-server` writes them."""
+    requests, refused, left = 140 + 37 * (number % 23), number * 7 % 11, 60 - number * 13 % 58
+    lines = ["tts_entry_pool 1", f'tts_requests_total{{status_code="200"}} {requests}',
+             f'tts_requests_total{{status_code="429"}} {refused}',
+             f'tts_quota_remaining{{quota="requestsPerMinute"}} {left}',
+             f'tts_quota_limit{{quota="requestsPerMinute"}} {60 + number % 7 * 10}']  # fmt: skip
+    fast = requests * (0.97 - number % 5 * 0.04)
+    for bound, count in (("0.25", fast * 0.6), ("0.5", fast), ("1.0", requests), ("+Inf", requests)):
+        lines.append(f'tts_request_latency_seconds_bucket{{le="{bound}"}} {count}')
+    return "\n".join(lines) + "\n"
+
+
+def own_address() -> str:
+    """Address of this machine that the API server may proxy to: it refuses loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing
+        return str(probe.getsockname()[0])
+
+
+@contextmanager
+def serving(text: str, address: str) -> Iterator[int]:
+    """Serve a text at every path. Yields the port."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer((address, 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
 
 
 async def put(kubeconfig: Path, bodies: Iterable[Body]) -> None:

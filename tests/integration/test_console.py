@@ -21,7 +21,7 @@ import yaml
 from hack.browser import Browser, Page, browser
 from hack.cluster.control_plane import ControlPlane, Options
 from hack.cluster.errors import CommandError
-from hack.console_fleet import fleet
+from hack.console_fleet import fleet, own_address
 from tests.support.control_planes import install_crds
 from tests.support.resources import tenant_body
 from tests.support.server_process import espeak_alone, running
@@ -305,13 +305,6 @@ async def test_a_person_of_nothing_is_told_so(page: Page, plane: ControlPlane) -
         await opened(page, url)
         assert "There are no tenants here that you may list" in await text_of(page, "empty")
         assert "You may not list ttstenants in namespace default" in await text_of(page, "notices")
-
-
-def own_address() -> str:
-    """Address of this machine that the API server may proxy to: it refuses loopback."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # sends nothing
-        return str(probe.getsockname()[0])
 
 
 async def test_a_tenant_speaks_through_the_api_server(

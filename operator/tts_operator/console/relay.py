@@ -22,7 +22,7 @@ PATHS: Mapping[str, frozenset[str]] = {
     "v1/audio/speech": frozenset({"POST"}),
     "v1/tts/synthesize": frozenset({"POST"}),
 }
-"""Methods by path that a playground asks of its tenant. Nothing else of a cluster can be reached through the console."""
+"""Methods by path that a playground asks of its tenant. Nothing else of a cluster can be reached by way of a page."""
 MAX_BODY_BYTES = 2**20
 KEY_HEADER = "X-API-Key"
 """Header of the tenant's key: the API server removes `Authorization`, which is its own."""

@@ -76,7 +76,7 @@ def quantile(buckets: Mapping[float, float], share: float = QUANTILE) -> float |
 
 
 def figures(before: Reading | None, after: Reading, seconds: float) -> dict[str, Any]:
-    """Figures that the page shows: since an earlier reading or, without one or after a restart, since the pods started."""
+    """Figures that the page shows, since an earlier reading; without one or after a restart, since the pods started."""
     since = before
     if before is None or after.requests < before.requests or seconds <= 0:
         since = None

@@ -205,12 +205,12 @@ function fill(element, row, index, tall, anew) {
   const missing = found?.problem ?? "Not read yet";
   const good = figures(row);
   const since = good ? (good.seconds === null ? "since start" : `in ${Math.max(1, Math.round(good.seconds / 60))} min`) : "";
-  both("refused", good ? `${good.refused}` : "–", good ? `of ${good.requests} ${since}` : "", good ? "" : missing);
+  both("refused", good ? `${good.refused}` : "–", good ? `of ${good.requests}` : "", good ? `Of ${good.requests} requests ${since}` : missing);
   both("p95", good?.p95 != null ? duration(good.p95) : "–", good?.p95 != null ? since : "", good ? "" : missing);
   const left = good?.left;
   both("quota", left ? `${Math.max(0, Math.floor(left.left))} of ${left.limit}` : row.tier,
-    left ? left.quota : row.perMinute ? `${row.perMinute}/min` : "", left ? `${left.quota} that are left; tier ${row.tier}` : missing);
-  both("cost", row.cost ?? "–", row.monthly ? `${money(row.monthly)}/month` : "", row.cost === null ? "A model has no price" : "");
+    left ? limitName(left.quota) : row.perMinute ? `${row.perMinute}/min` : "", left ? `${left.quota} that are left; tier ${row.tier}` : missing);
+  both("cost", price(row.cost), row.monthly ? `${money(row.monthly)}/month` : "", row.cost === null ? "A model has no price" : "");
   both("version", row.behind || "current", "", row.behindWhy);
   put(/** @type {Element} */ (element.querySelector(".version")), "class", `version${row.behind ? " behind" : ""}`);
   const canvas = /** @type {HTMLCanvasElement} */ (element.querySelector("canvas"));
@@ -226,6 +226,12 @@ function fill(element, row, index, tall, anew) {
 const amounts = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 /** @param {string} amount */
 const money = (amount) => (Number.isNaN(Number(amount)) ? amount : Number(amount) < 10 ? amount : amounts.format(Number(amount)));
+
+/** @param {string | null} amount */
+export const price = (amount) => (amount === null ? "–" : Number(amount) >= 1 ? Number(amount).toFixed(2) : amount);
+
+/** A limit as `requestsPerMinute`, in words. @param {string} quota */
+export const limitName = (quota) => quota.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`).replace(/ per /, "/").replace("/minute", "/min");
 
 /** @param {number} seconds */
 export const duration = (seconds) => (seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`);

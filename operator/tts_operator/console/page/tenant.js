@@ -1,7 +1,7 @@
 // A tenant's page: what is wrong and what to do, its calendar, pools, pods, events, keys' names, and a playground.
 
 import { el, table, the } from "./dom.js";
-import { duration, figuresOf, state } from "./fleet.js";
+import { duration, figuresOf, limitName, price, state } from "./fleet.js";
 import { explained, keys, play, stop } from "./speech.js";
 import { keyOf, store } from "./store.js";
 import { bigStrip } from "./strip.js";
@@ -108,10 +108,10 @@ function facts(row) {
   const all = [
     ["Replicas", `${row.serving} of ${row.desired}`, `bounds ${bounds(row.min, row.max)}`],
     ["Window", row.window || "–", row.precision ? `precision ${row.precision}` : ""],
-    ["Cost", row.cost === null ? "–" : `${row.cost}/h`, row.monthly ? `${row.monthly} this month` : "no price is known"],
+    ["Cost", row.cost === null ? "–" : `${price(row.cost)}/h`, row.monthly ? `${row.monthly} this month` : "no price is known"],
     ["429s", good ? `${good.refused}` : "–", good ? `of ${good.requests} requests ${span}` : found?.problem ?? ""],
     ["P95", good?.p95 != null ? duration(good.p95) : "–", good?.p95 != null ? span : good ? "no request yet" : ""],
-    ["Quota", good?.left ? `${Math.max(0, Math.floor(good.left.left))} of ${good.left.limit}` : row.tier, good?.left ? `${good.left.quota} left, tier ${row.tier}` : row.perMinute ? `${row.perMinute} requests a minute` : "limits of the tier"],
+    ["Quota", good?.left ? `${Math.max(0, Math.floor(good.left.left))} of ${good.left.limit}` : row.tier, good?.left ? `${limitName(good.left.quota)} left, tier ${row.tier}` : row.perMinute ? `${row.perMinute} requests a minute` : "limits of the tier"],
     ["Version", row.behind || "current", detail?.generation ? `generation ${detail.running ?? "–"} of ${detail.generation}` : ""],
     ["Address", detail?.url || "–", row.models.join(", ")],
   ];
