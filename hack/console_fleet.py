@@ -99,7 +99,7 @@ def status(number: int, spec: Body, now: datetime) -> dict[str, Any]:
     state = state_at(schedule, now)
     low, high = state.bounds.min_replicas, state.bounds.max_replicas
     desired = min(low + number % 3, high)
-    ready = 0 if bad else desired
+    ready, well = 0 if bad else desired, "Ready" if desired else "ScaledToZero"
     since = (now - timedelta(minutes=7 * (number % 300) + 3)).isoformat().replace("+00:00", "Z")
 
     def condition(type_: str, value: str, reason: str, message: str = "") -> dict[str, Any]:
@@ -117,12 +117,12 @@ def status(number: int, spec: Body, now: datetime) -> dict[str, Any]:
             condition("Accepted", "True", "AsSpecified"),
             condition("ModelsResolved", "True", "AsSpecified"),
             condition("Available", "False", *bad) if bad else condition("Available", "True", "AsSpecified"),
-            condition("Ready", "False", *bad) if bad else condition("Ready", "True", "Ready" if desired else "ScaledToZero"),
+            condition("Ready", "False", *bad) if bad else condition("Ready", "True", well),
             rolling,
         ],
         "activeWindow": state.window,
-        "pools": [{"model": spec["models"][0]["name"], "role": "Entry", "precision": "fp32", "min": low, "max": high, "desired": desired, "ready": ready,
-                   **({"reason": bad[0]} if bad else {})}],
+        "pools": [{"model": spec["models"][0]["name"], "role": "Entry", "precision": "fp32", "min": low, "max": high,
+                   "desired": desired, "ready": ready, **({"reason": bad[0]} if bad else {})}],
         "precision": "fp32",
         **({} if number % 3 == 1 else
            {"cost": {"hourly": f"{0.4 * desired:.2f}", "monthly": f"{210 * desired}.00",

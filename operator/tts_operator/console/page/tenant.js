@@ -15,6 +15,8 @@ let built = "";
 /** @type {any} */ let detail = null;
 let problem = "";
 let asked = 0;
+/** The row for which the rest was read last: once it changes, so has the rest. */
+let readFor = "";
 
 /** @param {string} key */
 export function show(key) {
@@ -23,10 +25,10 @@ export function show(key) {
     built = "";
     detail = null;
     problem = "";
+    readFor = "";
     page.replaceChildren();
     stop();
   }
-  void read();
   void figuresOf([key]);
   update();
 }
@@ -39,6 +41,7 @@ setInterval(() => void (!page.hidden && !document.hidden && figuresOf([shown])),
 
 async function read() {
   const key = shown, mine = (asked += 1);
+  if (!store.tenants.has(key)) return;
   try {
     const response = await fetch(`tenants/${key.split("/").map(encodeURIComponent).join("/")}`, { cache: "no-store" });
     if (mine !== asked || key !== shown) return;
@@ -53,6 +56,11 @@ async function read() {
 export function update() {
   if (page.hidden) return;
   const row = store.tenants.get(shown);
+  const about = row ? JSON.stringify([shown, row]) : "";
+  if (about !== readFor) {
+    readFor = about;
+    void read();
+  }
   const now = JSON.stringify([row, detail, problem, store.figures.get(shown), store.weeks.get(row?.week ?? "")?.monday, store.synced]);
   if (now === built) return;
   built = now;
