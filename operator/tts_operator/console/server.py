@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from tts_operator.cluster.client import Cluster
 from tts_operator.console.access import Access
@@ -23,7 +23,6 @@ COALESCE_SECONDS = 0.15
 KEEP_ALIVE_SECONDS = 15.0
 MOST_FIGURES = 100
 """Most tenants that one request may ask figures of."""
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Parts:
 def application(parts: Parts) -> web.Application:
     """The console as an application of aiohttp."""
     handlers = _Handlers(parts)
-    app = web.Application(middlewares=[handlers.guard])
+    app = web.Application(middlewares=[handlers.guard()])
     app.add_routes(
         [
             web.get("/{token}/", handlers.page),
@@ -64,8 +63,7 @@ class _Handlers:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    @property
-    def guard(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def guard(self) -> Middleware:
         """Middleware that answers strangers itself, and gives every answer its headers."""
 
         @web.middleware
