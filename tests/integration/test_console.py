@@ -331,7 +331,9 @@ async def test_a_tenant_speaks_through_the_api_server(
             await page.until(f"document.getElementById('said').innerText.startsWith({json.dumps(said)})", 30)
         await page.value("location.hash = '#/'")
         await page.value("location.hash = '#/tenant/team-lab/speaks'")
-        await page.until("/429s\\s+0\\s+of 2 requests [^]*P95\\s+[0-9.]+ m?s/.test(document.getElementById('tenant').innerText)", 40)
+        await page.until(
+            "/429s\\s+0\\s+of 2 requests [^]*P95\\s+[0-9.]+ m?s/.test(document.getElementById('tenant').innerText)", 40
+        )
         html = await page.value("document.documentElement.outerHTML")
         assert API_KEY not in html
         assert await page.value("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]

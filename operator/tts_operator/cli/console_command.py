@@ -55,9 +55,8 @@ def console(options: argparse.Namespace, announce: Callable[[str], None]) -> Non
     except ClusterError as error:
         raise KubectlError(str(error)) from error
     except OSError as error:
-        raise KubectlError(
-            f"--port {options.port} cannot be used: {os.strerror(error.errno)}; choose another"
-        ) from error
+        problem = os.strerror(error.errno or 0)
+        raise KubectlError(f"--port {options.port} cannot be used: {problem}; choose another") from error
 
 
 class _Context(NamedTuple):
