@@ -47,7 +47,7 @@ def test_figures_are_those_since_the_earlier_reading() -> None:
 
 
 def test_a_pod_that_started_anew_is_read_from_its_start() -> None:
-    shown = figures(reading([metrics(ok=500)]), reading([metrics()]), 60)
+    shown = figures(reading([metrics(ok=50, refused=500)]), reading([metrics()]), 60)
     assert (shown["requests"], shown["seconds"]) == (100, None)
 
 
