@@ -142,11 +142,13 @@ REQUEST_HEADERS: Mapping[str, tuple[str, Description]] = {
     "If-None-Match": ("The content is sent only if it has none of these ETags.", TEXT),
 }  # fmt: skip
 CREDENTIALS = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or an access token."},
-    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key",
-               "description": "The same key or token, where something on the way keeps `Authorization` to itself."},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key or an access token. `X-API-Key` holds the same, without a scheme.",
+    },
     "basic": {"type": "http", "scheme": "basic", "description": "Name of an API key, or empty, and the key."},
-}  # fmt: skip
+}
 
 
 def errors(*kinds: ErrorKind) -> dict[int | str, Description]:
@@ -178,7 +180,7 @@ def request(
     headers: Iterable[str] = (),
     media_types: Iterable[str] = (JSON,),
     required: bool = True,
-    credentials: Iterable[str | None] = ("bearer", "apiKey"),
+    credentials: Iterable[str | None] = ("bearer",),
 ) -> Description:
     """Describe what a route reads by itself: its body, its headers, and the credentials of which one is needed."""
     described: Description = {"security": [{name: []} if name else {} for name in credentials]}

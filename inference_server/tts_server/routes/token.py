@@ -94,7 +94,7 @@ class KeySet(BaseModel):
              RefreshUnavailable),
     openapi_extra=reads(
         TokenBody, media_types=(FORM, JSON), required=False, headers=("X-Request-Id",),
-        credentials=("bearer", "apiKey", "basic", None),
+        credentials=("bearer", "basic", None),
     ),
 )  # fmt: skip
 async def token(request: Request, response: Response) -> TokenAnswer:
