@@ -211,6 +211,17 @@ async def test_a_good_key_speaks(locked: RunningApp) -> None:
     assert (await locked.client.get("/v1/models", headers=two)).status_code == 401
 
 
+async def test_a_key_may_come_where_authorization_cannot(locked: RunningApp) -> None:
+    """The service proxy of an API server removes `Authorization`."""
+    key, authorization = ("X-API-Key", KEY), ("Authorization", f"Bearer {KEY}")
+    body = {"text": "Hi."}
+    assert (await locked.client.post("/v1/tts/synthesize", json=body, headers=[key])).status_code == 200
+    for refused in ([("X-API-Key", "wrong")], [("X-API-Key", "")], [key, authorization], [key, key]):
+        reply = await locked.client.get("/v1/models", headers=refused)
+        assert reply.status_code == 401, refused
+        assert KEY not in reply.text
+
+
 async def test_where_no_key_is_needed_any_is_fine(acme: RunningApp) -> None:
     reply = await acme.client.get("/v1/models", headers={"Authorization": "Bearer sk-unused"})
     assert reply.status_code == 200

@@ -54,6 +54,7 @@ PAGES = (
             "storage",
             "observe",
             "playground",
+            "console",
             "share-a-pool",
             "gitops",
             "troubleshoot",

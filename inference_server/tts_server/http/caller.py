@@ -25,6 +25,8 @@ from tts_server.pipeline.server import ServerState
 from tts_server.scheduling.fair_queue import Priority
 
 MEMBER = "Member"
+API_KEY = b"x-api-key"
+CREDENTIAL_HEADERS = frozenset({b"authorization", API_KEY})
 READING = ["GET", "HEAD"]
 """Methods of every route that reads: monitors, load balancers and players send HEAD."""
 CALLER_ERRORS = (
@@ -100,8 +102,16 @@ async def refuse_guess(server: ServerState, address: str, error: Unauthenticated
 
 
 def authorization_of(request: Request) -> bytes | None:
-    """Return the header's value, None without one; several headers count as an empty one."""
-    values = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    """Return the value of `Authorization`, None without one; several credentials count as an empty one.
+
+    `X-API-Key` holds the same key or token alone, for ways that keep `Authorization` to themselves: the service proxy
+    of a Kubernetes API server removes it.
+    """
+    values = [
+        b"Bearer " + value if name == API_KEY else value
+        for name, value in request.scope["headers"]
+        if name in CREDENTIAL_HEADERS
+    ]
     return values[0] if len(values) == 1 else b"" if values else None
 
 

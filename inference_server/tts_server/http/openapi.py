@@ -142,7 +142,11 @@ REQUEST_HEADERS: Mapping[str, tuple[str, Description]] = {
     "If-None-Match": ("The content is sent only if it has none of these ETags.", TEXT),
 }  # fmt: skip
 CREDENTIALS = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or an access token."},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key or an access token. `X-API-Key` holds the same, without a scheme.",
+    },
     "basic": {"type": "http", "scheme": "basic", "description": "Name of an API key, or empty, and the key."},
 }
 

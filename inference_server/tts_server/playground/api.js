@@ -50,6 +50,10 @@ export function call(choice, format) {
   return { path: "v1/tts/synthesize", accept: "audio/*", body };
 }
 
+/** Where callers reach the server: a page that somebody else serves says so, as `kubectl tts console` does. */
+const endpoint = () =>
+  document.querySelector('meta[name="endpoint"]')?.getAttribute("content") || document.baseURI;
+
 /**
  * The same request as a shell command. It names the key as a variable of that shell and never contains it.
  * @param {Choice} choice
@@ -58,7 +62,7 @@ export function call(choice, format) {
 export function curl(choice, needsKey) {
   const { path, accept, body } = call(choice, "mp3");
   return [
-    `curl ${quoted(new URL(path, document.baseURI).href)}`,
+    `curl ${quoted(new URL(path, endpoint()).href)}`,
     ...(needsKey ? ['  -H "Authorization: Bearer $TTS_API_KEY"'] : []),
     "  -H 'Content-Type: application/json'",
     ...(accept ? [`  -H ${quoted(`Accept: ${accept}`)}`] : []),
@@ -72,11 +76,12 @@ export function curl(choice, needsKey) {
  * @param {Choice} choice
  * @param {string} key
  * @param {AbortSignal} signal
+ * @param {string} below address below which the server's routes are; empty for that of the page
  */
-export async function speak(choice, key, signal) {
+export async function speak(choice, key, signal, below = "") {
   const { path, accept, body } = call(choice, "pcm");
   const headers = { "Content-Type": "application/json", ...(accept && { Accept: accept }) };
-  return answered(path, key, { method: "POST", headers, body: JSON.stringify(body), signal });
+  return answered(below + path, key, { method: "POST", headers, body: JSON.stringify(body), signal });
 }
 
 /**

@@ -23,6 +23,7 @@ from tts_operator.cli.add_key import (
 )
 from tts_operator.cli.api_keys import APIKey, secret_manifest
 from tts_operator.cli.arguments import instant, object_name, rfc3339
+from tts_operator.cli.console_command import add_console_flags, console
 from tts_operator.cli.kubectl import Kubectl, KubectlError, add_cluster_flags
 from tts_operator.cli.override_command import add_override_flags, override
 from tts_operator.cli.plan_command import PlanError, add_plan_flags, plan_answer
@@ -111,6 +112,15 @@ def why(options: argparse.Namespace) -> int:
     """Print why a tenant is not ready."""
     try:
         print(why_text(options, datetime.now(UTC)), end="")
+    except KubectlError as error:
+        return _fail(str(error))
+    return 0
+
+
+def console_page(options: argparse.Namespace) -> int:
+    """Serve the console until Ctrl+C."""
+    try:
+        console(options, lambda url: print(f"{url}\nCtrl+C ends the console.", flush=True))
     except KubectlError as error:
         return _fail(str(error))
     return 0
@@ -270,6 +280,16 @@ def _parser() -> argparse.ArgumentParser:
             epilog="Example: kubectl tts keygen --tenant acme -n team-acme --name laptop",
         )
     )
+    console_command = commands.add_parser(
+        "console",
+        help="Open a web page with all tenants, their calendars, rollouts and voices.",
+        description="Serve a web page on this machine, over your own kubeconfig: a live table of tenants with their"
+        " calendars, rollouts, a page for each tenant with a playground, and the voices. Nothing of it runs in the"
+        " cluster. The address holds a token that changes with each start.",
+        epilog="Example: kubectl tts console -n team-acme",
+    )
+    add_console_flags(console_command)
+    console_command.set_defaults(run=console_page)
     for command in commands.choices.values():
         command.set_defaults(parser=command)
     return parser

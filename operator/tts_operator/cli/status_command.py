@@ -11,7 +11,7 @@ from typing import Any
 from tts_operator.cli.arguments import object_name
 from tts_operator.cli.kubectl import Kubectl, add_cluster_flags
 from tts_operator.cli.tables import table
-from tts_operator.cli.tenant_view import TenantView
+from tts_operator.fleet.tenant_view import TenantView
 from tts_operator.objects.kinds import TENANT
 from tts_operator.objects.names import GROUP
 

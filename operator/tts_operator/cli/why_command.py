@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from tts_operator.cli.ages import age
 from tts_operator.cli.arguments import object_name
 from tts_operator.cli.kubectl import Kubectl, KubectlError, add_cluster_flags
 from tts_operator.cli.tables import table
-from tts_operator.cli.tenant_view import Body, Shown, TenantView, bounds, plain
-from tts_operator.objects.kinds import TENANT
+from tts_operator.fleet.ages import age
+from tts_operator.fleet.related import event_time, is_concerned, pod_reason
+from tts_operator.fleet.tenant_view import Body, Shown, TenantView, bounds, plain
 from tts_operator.objects.labels import TENANT_LABEL
 
 CONDITIONS = ("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE")
@@ -112,22 +111,6 @@ def pod_cells(pod: Body, now: datetime) -> tuple[str, ...]:
     )
 
 
-def pod_reason(status: Body, containers: Sequence[Mapping[str, Any]]) -> str:
-    """Reason why a pod does not run: of a container that waits or ended, else of the pod itself."""
-    for container in containers:
-        state = container.get("state") or {}
-        if waiting := (state.get("waiting") or {}).get("reason"):
-            last = ((container.get("lastState") or {}).get("terminated") or {}).get("reason")
-            return f"{waiting} after {last}" if last else str(waiting)
-        ended = state.get("terminated") or {}
-        if ended.get("exitCode"):
-            return f"{ended.get('reason', 'Error')}, exit status {ended['exitCode']}"
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return f"{condition.get('reason', '')}: {condition.get('message', '')}"
-    return str(status.get("reason") or "")
-
-
 def event_rows(found: Found, now: datetime) -> list[tuple[str, ...]]:
     """The latest events of the tenant, its pools and their pods, the newest last."""
     tenant = found.tenant
@@ -143,32 +126,6 @@ def event_rows(found: Found, now: datetime) -> list[tuple[str, ...]]:
         )
         for event in latest
     ]
-
-
-def is_concerned(event: Body, tenant: TenantView, pods: Iterable[Body]) -> bool:
-    """Whether an event is about the tenant, one of its pods, or a child, whose name begins with that of a pool."""
-    about = event["involvedObject"]
-    name = str(about.get("name", ""))
-    if about.get("kind") == TENANT.name:
-        return name == tenant.name
-    if about.get("kind") == "Pod":
-        return any(pod["metadata"]["name"] == name for pod in pods)
-    owners = {reference for pod in pods for reference in owner_names(pod)} | {tenant.name}
-    return name in owners or any(name == f"{tenant.name}-{pool.get('model')}" for pool in tenant.pools)
-
-
-def owner_names(pod: Body) -> Iterator[str]:
-    """ReplicaSets of a pod and, by their names, the Deployments of these."""
-    for reference in pod["metadata"].get("ownerReferences") or ():
-        yield str(reference["name"])
-        yield str(reference["name"]).rpartition("-")[0]
-
-
-def event_time(event: Body) -> str:
-    """Instant of an event's last occurrence; empty where it has none."""
-    series = event.get("series") or {}
-    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
-    return next((str(time) for time in times if time), str(event["metadata"].get("creationTimestamp") or ""))
 
 
 def shortened(text: str) -> str:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Self
@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 import kubernetes.aio.config
+from yarl import URL
 
 from tts_operator.cluster.concurrency import WriteGate
 from tts_operator.cluster.errors import ClusterError, Conflict, NotFound, NotLeading, Unreachable, error_of
@@ -40,6 +41,8 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.i
 READS = frozenset({"GET", "HEAD"})
 PAGE = 500
 """Objects per page of a list."""
+PROXIED_SILENCE_SECONDS = 120.0
+"""Longest silence of what answers behind a proxy of the API server, seconds."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,14 @@ class RequestTimeouts:
     read_seconds: float = 30.0
     write_seconds: float = 5.0
     """At most the time from the renew deadline to the end of the lease."""
+
+
+@dataclass(frozen=True)
+class Kubeconfig:
+    """A person's kubeconfig. Without a file that of KUBECONFIG or of the home, without a context the current one."""
+
+    file: str | None = None
+    context: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +110,7 @@ class Cluster:
         """Limits the writes that are under way; None: any number."""
         self.requests = 0
         """Number of requests that were sent, without watches."""
+        self._kubeconfig: Kubeconfig | None = None
         configuration.trace_configs = [self._gate()]
         self._client = client.ApiClient(configuration)
         self._client.user_agent = "tts-operator"
@@ -111,15 +123,18 @@ class Cluster:
         wrote: Callable[[Write], None] = lambda _: None,
         *,
         connections: int = 100,
+        kubeconfig: Kubeconfig | None = None,
     ) -> Self:
-        """Authenticate as the pod's ServiceAccount, or by KUBECONFIG. Raises Unreachable without either.
+        """Authenticate by a kubeconfig, else as the pod's ServiceAccount. Raises Unreachable without either.
 
         `connections`: the most at the same time; 0 for any number.
         """
         configuration = client.Configuration()
         configuration.connection_pool_maxsize = connections
-        await read_credentials(configuration)
-        return cls(configuration, may_write, timeouts, wrote)
+        await read_credentials(configuration, kubeconfig)
+        cluster = cls(configuration, may_write, timeouts, wrote)
+        cluster._kubeconfig = kubeconfig
+        return cluster
 
     async def close(self) -> None:
         """Close all connections."""
@@ -191,6 +206,44 @@ class Cluster:
                     str(event["type"]),
                     {**event["object"], "apiVersion": collection.kind.api_version, "kind": collection.kind.name},
                 )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"{request}: {str(error) or type(error).__name__}") from error
+        finally:
+            response.close()
+
+    @asynccontextmanager
+    async def proxied(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        content: bytes = b"",
+        silence_seconds: float = PROXIED_SILENCE_SECONDS,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request through a proxy of the API server to a pod or a Service, with these headers.
+
+        Yields the response, whose body is not read yet: speech comes as it is made. Raises Unreachable.
+        """
+        rest, configuration = self._client.rest_client, self._client.configuration
+        if rest.pool_manager is None:  # the library creates its session with the first request of its own
+            raise Unreachable(f"{request}: the API server has not answered yet")
+        own = {"User-Agent": self._client.user_agent}
+        await self._client.update_params_for_auth(own, [], ["BearerToken"], request.path, request.method, None)
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        chosen = {"server_hostname": configuration.tls_server_name, "proxy": configuration.proxy}
+        try:
+            response = await rest.pool_manager.request(
+                request.method,
+                URL(f"{configuration.host}{request.path}{query}", encoded=True),
+                headers={**headers, **own},
+                data=content or None,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds),
+                allow_redirects=False,  # a pod could lead to another path of the API server, with this person's rights
+                **{name: value for name, value in chosen.items() if value},
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"{request}: {str(error) or type(error).__name__}") from error
+        try:
+            yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{request}: {str(error) or type(error).__name__}") from error
         finally:
@@ -327,7 +380,7 @@ class Cluster:
         """Whether there is a token that the API server has not rejected. It may have been rotated a moment ago."""
         if self._token() == rejected:
             try:
-                await read_credentials(self._client.configuration)
+                await read_credentials(self._client.configuration, self._kubeconfig)
             except Unreachable:
                 return False  # the file is being written
         return self._token() != rejected
@@ -387,9 +440,13 @@ def retry_after(response: Any) -> float:
     return float(text) if text.isdecimal() else 0.0
 
 
-async def read_credentials(configuration: Any) -> None:
+async def read_credentials(configuration: Any, kubeconfig: Kubeconfig | None = None) -> None:
     """Read the address and the credentials of the API server. Raises Unreachable without any."""
     try:
+        if kubeconfig is not None:
+            file = kubeconfig.file or os.environ.get("KUBECONFIG")
+            await config.load_kube_config(file, kubeconfig.context, client_configuration=configuration)
+            return
         if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
             config.load_incluster_config(client_configuration=configuration)
         else:

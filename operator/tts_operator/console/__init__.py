@@ -1,0 +1,1 @@
+"""`kubectl tts console`: a web page on this machine over the reader's own kubeconfig, without a cluster component."""
