@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from tts_operator.api.schedule import RFC3339
+from tts_server.config.api_keys import NAME
 
 YEARS = range(1900, 9000)
 EXTENDED_RESOURCE = re.compile(r"[a-z0-9.-]+/[A-Za-z0-9._-]+")
@@ -74,5 +75,14 @@ def object_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a name in Kubernetes: use at most 63 lower-case letters, digits and dashes"
+        )
+    return text
+
+
+def key_name(text: str) -> str:
+    """A name of an API key."""
+    if not NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a key's name: use at most 63 letters, digits, dashes, dots and underscores"
         )
     return text

@@ -23,6 +23,14 @@ def kubectl_tts() -> int:
     return _run("kubectl tts", "tts_operator.cli.kubectl_tts")
 
 
+def complete_kubectl_tts() -> int:
+    """Print what kubectl offers in place of the last word of its command line."""
+    from tts_operator.cli.completion_command import complete
+
+    print(complete(sys.argv[1:]), end="")
+    return 0
+
+
 def _run(program: str, module: str) -> int:
     """Run the function `main` of the module. Returns 1 if a package that it imports is not installed."""
     try:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.support.resources import Object
-from tts_operator.cli.ages import age
+from tts_operator.fleet.ages import age
 from tts_operator.cli.status_command import cells, in_order, summary, totals
-from tts_operator.cli.tenant_view import TenantView
+from tts_operator.fleet.tenant_view import TenantView
 from tts_operator.cli.why_command import Found, page
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
