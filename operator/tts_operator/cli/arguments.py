@@ -3,7 +3,7 @@
 import argparse
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from tts_operator.api.schedule import RFC3339
@@ -25,6 +25,15 @@ def instant(text: str) -> datetime:
         raise argparse.ArgumentTypeError(f"{problem} ({error})") from error
     if parsed.year not in YEARS:
         raise argparse.ArgumentTypeError(f"{text!r} is outside the years {YEARS[0]} to {YEARS[-1]}")
+    return parsed
+
+
+def utc_day(text: str) -> date:
+    """A UTC day, as 2026-11-30."""
+    try:
+        parsed = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2026-11-30") from None
     return parsed
 
 

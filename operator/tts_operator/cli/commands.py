@@ -54,8 +54,8 @@ COMMANDS = (
         "plan",
         "Show what a tenant's schedule carries and costs, and what would cost less.",
         "Show every window of a week with its bounds, its load and the P95 of its requests, the cost of the month, and"
-        " the cheapest precision and replicas that carry the traffic. Requests are simulated with the requestsPerSecond,"
-        " quality and hourlyCost of the TTSModel.",
+        " the cheapest precision and replicas that carry the traffic. Requests are simulated with the"
+        " requestsPerSecond, quality and hourlyCost of the TTSModel.",
         "kubectl tts plan -f tenant.yaml -f model.yaml --requests-per-second 20 --quality-floor 9",
         "plan_command",
         epilog="Exits with 3 if there is traffic and no precision can be recommended for it.",
@@ -101,16 +101,16 @@ COMMANDS = (
     Command(
         "keys",
         "List, create and revoke API keys of a tenant.",
-        "List, create and revoke the API keys of a tenant. A key is shown once, when it is created: the cluster has only"
-        " its hash.",
+        "List, create and revoke the API keys of a tenant. A key is shown once, when it is created: the cluster has"
+        " only its hash.",
         "kubectl tts keys create acme -n team-acme --name laptop",
         "keys_command",
     ),
     Command(
         "keygen",
         "Make an API key, and add its hash to the Secret that the tenant reads.",
-        "Make an API key, add its SHA-256 to the Secret that the tenant reads, and print the key to standard output. The"
-        " other keys of the Secret stay. With -o yaml: print the key to standard error and a Secret with its SHA-256 to"
+        "Make an API key, add its SHA-256 to the Secret that the tenant reads, and print the key to standard output."
+        " The other keys of the Secret stay. With -o yaml: print the key to standard error and a Secret with its SHA-256 to"
         " standard output, without a cluster.",
         "kubectl tts keygen --tenant acme -n team-acme --name laptop",
         "keygen_command",

@@ -9,7 +9,7 @@ from typing import Any
 from tts_operator.cli.arguments import object_name
 from tts_operator.cli.colours import paint_for
 from tts_operator.cli.command import Answer, CommandError
-from tts_operator.cli.common_flags import JSON, TABLE, YAML, add_cluster_flags, add_output_flag, as_data
+from tts_operator.cli.common_flags import JSON, YAML, add_cluster_flags, add_output_flag, as_data
 from tts_operator.cli.tables import table
 from tts_operator.fleet.kubectl import Kubectl
 from tts_operator.fleet.model_view import MODELS, ModelView

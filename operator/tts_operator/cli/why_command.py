@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tts_operator.fleet.ages import age
 from tts_operator.cli.colours import paint_for
 from tts_operator.cli.command import Answer
 from tts_operator.cli.common_flags import add_tenant_flags
-from tts_operator.fleet.kubectl import Kubectl
 from tts_operator.cli.tables import Paint, table
+from tts_operator.fleet.ages import age
+from tts_operator.fleet.kubectl import Kubectl
 from tts_operator.fleet.tenant_view import Body, Shown, TenantView, bounds, plain
 from tts_operator.objects.kinds import TENANT
 from tts_operator.objects.labels import TENANT_LABEL

@@ -46,6 +46,11 @@ class Kubectl:
         """The same cluster, in all namespaces."""
         return Kubectl(self.flags, ("--all-namespaces",))
 
+    def namespace(self) -> str:
+        """Read the current namespace of the context. Raises KubectlError."""
+        found = self.run("config", "view", "--minify", "--output=jsonpath={..namespace}")
+        return found.strip() or "default"
+
     def command(self, *words: str) -> list[str]:
         """Command line with the flags of the cluster. Raises KubectlError without kubectl."""
         program = shutil.which("kubectl")
