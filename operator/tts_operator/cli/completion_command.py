@@ -6,6 +6,7 @@ kubectl completes plugins by running `kubectl_complete-tts`, if the PATH has it:
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -101,7 +102,7 @@ def complete(words: Sequence[str]) -> str:
 
 def _tenants(words: Sequence[str]) -> list[str]:
     """Names of tenants in the namespace that the words choose; none where they cannot be listed."""
-    choosing = [word for pair in zip(words, words[1:], strict=False) if pair[0] in CHOOSING for word in pair]
+    choosing = [word for pair in itertools.pairwise(words) if pair[0] in CHOOSING for word in pair]
     try:
         found = Kubectl(tuple(choosing)).run("get", "ttstenants.ttsfleet.io", "--output=name", "--request-timeout=3s")
     except KubectlError:
@@ -116,7 +117,7 @@ TENANTS = "kubectl get ttstenants.ttsfleet.io -o name --request-timeout=3s 2>/de
 def bash(nodes: Mapping[tuple[str, ...], Node]) -> str:
     """Script for bash, for the program `kubectl-tts`; kubectl's own script completes `kubectl tts`."""
     cases = "".join(_bash_case(path, node) for path, node in sorted(nodes.items()))
-    return f"""# bash completion for kubectl-tts. `kubectl tts` is completed by kubectl's own script (kubectl completion bash).
+    return f"""# bash completion for kubectl-tts. That of kubectl (kubectl completion bash) completes `kubectl tts`.
 _kubectl_tts() {{
   local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" path="" word words="" flags=""
   COMPREPLY=()

@@ -1,4 +1,4 @@
-"""The Secret with the hashes of a tenant's API keys: lists, adds and removes entries, with the rights of whoever runs it.
+"""The Secret with the hashes of a tenant's API keys: lists, adds and removes entries with the reader's rights.
 
 docs/decisions/0035-keygen-writes-the-secret.md says why this is not left to `kubectl apply`.
 """

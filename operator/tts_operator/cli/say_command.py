@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> Answer:
     speech = Speech(text, format_, options.voice, options.model, options.language, options.speed)
     with _endpoint(kubectl, tenant, options.url) as url, _audio_file(options, tenant, format_) as (write, file):
         if options.temporary_key:
-            spoken = _with_temporary_key(kubectl, tenant, lambda key: speak(url, speech, key, write, options.timeout))
+            spoken = _with_temporary_key(kubectl, tenant, lambda made: speak(url, speech, made, write, options.timeout))
         else:
             spoken = speak(url, speech, key, write, options.timeout)
         if player is not None and file is not None:
@@ -148,8 +148,8 @@ def told(spoken: Spoken, file: str | None, format_: str) -> str:
     """Sentence about what arrived."""
     where = f" in {file}" if file not in (None, STDOUT) else ""
     return (
-        f"{spoken.size_bytes:,} bytes of {format_}{where}; first byte after {spoken.first_byte_seconds:.2f} s, all after"
-        f" {spoken.total_seconds:.2f} s"
+        f"{spoken.size_bytes:,} bytes of {format_}{where}; first byte after {spoken.first_byte_seconds:.2f} s, all"
+        f" after {spoken.total_seconds:.2f} s"
     )
 
 

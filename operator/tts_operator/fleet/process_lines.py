@@ -34,7 +34,8 @@ def running(command: list[str], ready: str) -> Iterator[str]:
 
 def _first_line(process: subprocess.Popen[bytes], ready: str, what: str) -> str:
     """Read until the line is complete. Raises KubectlError with what kubectl said if it ends before."""
-    assert process.stdout is not None and process.stderr is not None  # noqa: S101 - for mypy
+    assert process.stdout is not None  # noqa: S101 - a pipe
+    assert process.stderr is not None  # noqa: S101 - a pipe
     out, deadline = process.stdout.fileno(), time.monotonic() + START_SECONDS
     said = b""
     with selectors.DefaultSelector() as selector:

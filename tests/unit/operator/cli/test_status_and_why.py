@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.support.resources import Object
-from tts_operator.fleet.ages import age
 from tts_operator.cli.status_command import cells, in_order, summary, totals
-from tts_operator.fleet.tenant_view import TenantView
 from tts_operator.cli.why_command import Found, page
+from tts_operator.fleet.ages import age
+from tts_operator.fleet.tenant_view import TenantView
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 POOL = {"model": "kokoro", "role": "Entry", "precision": "int8", "min": 1, "max": 3, "desired": 2, "ready": 1}
