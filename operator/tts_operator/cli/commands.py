@@ -110,8 +110,8 @@ COMMANDS = (
         "keygen",
         "Make an API key, and add its hash to the Secret that the tenant reads.",
         "Make an API key, add its SHA-256 to the Secret that the tenant reads, and print the key to standard output."
-        " The other keys of the Secret stay. With -o yaml: print the key to standard error and a Secret with its SHA-256"
-        " to standard output, without a cluster.",
+        " The other keys of the Secret stay. With -o yaml: print the key to standard error and a Secret with its"
+        " SHA-256 to standard output, without a cluster.",
         "kubectl tts keygen --tenant acme -n team-acme --name laptop",
         "keygen_command",
     ),

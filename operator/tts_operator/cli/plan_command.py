@@ -13,10 +13,10 @@ from typing import Any
 
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.calendar.calendar import time_zone
+from tts_operator.cli import kubectl_yaml
 from tts_operator.cli.arguments import instant, money, number, price_of_resource, rfc3339, score
 from tts_operator.cli.command import Answer, CommandError, ExitStatus
 from tts_operator.cli.common_flags import JSON, TABLE, add_output_flag
-from tts_operator.cli.kubectl_yaml import JSON as Value
 from tts_operator.cli.tables import table
 from tts_operator.cli.tenant_file import STDIN, TenantFileError, documents, models_in, tenant_in
 from tts_operator.planner.plan import Plan, PrecisionPlan, Question, WindowPlan, make_plan
@@ -131,7 +131,7 @@ def _remarks(tenant: TTSTenant, model: TTSModel, precision: PrecisionChoice) -> 
 
 
 def _read(options: argparse.Namespace) -> tuple[TTSTenant, TTSModel]:
-    objects: list[Value] = []
+    objects: list[kubectl_yaml.JSON] = []
     problems: list[str] = []
     for path in options.filename:
         try:
