@@ -46,6 +46,7 @@ PAGES = (
             "schedule",
             "cost",
             "call",
+            "kubectl-tts",
             "keys",
             "tokens",
             "limits",
