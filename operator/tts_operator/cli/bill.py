@@ -1,4 +1,4 @@
-"""A bill: what each tenant cost and used on each UTC day. Money is a Decimal, never a float."""
+"""A bill: cost and usage of each tenant on each UTC day. Money is a Decimal, never a float."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Charge:
-    """What a tenant cost and used between two instants."""
+    """Cost and usage of a tenant between two instants."""
 
     tenant: Key
     start: datetime

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from tts_operator.cli.cluster_fitness import FAIL, OPERATOR, OPTIONAL_CRDS, Facts, judge
+from tts_operator.cli.cluster_fitness import FAIL, OPERATOR, OPTIONAL_CRDS, ClusterState, judge
 from tts_operator.cli.colours import paint_for
 from tts_operator.cli.command import Answer, ExitStatus
 from tts_operator.cli.common_flags import JSON, YAML, add_cluster_flags, add_output_flag, as_data
@@ -30,21 +30,21 @@ def add_flags(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """The lines. The status is NEGATIVE if one of them is fail."""
     with api_proxy(Kubectl.of(options)) as proxy:
-        lines = list(judge(FactsReader(proxy).facts()))
+        lines = list(judge(ClusterReader(proxy).state()))
     status = ExitStatus.NEGATIVE if any(each.result == FAIL for each in lines) else ExitStatus.DONE
     if options.output in (JSON, YAML):
         return Answer(as_data(options.output, [each._asdict() for each in lines]), status=status)
     return Answer(table([HEADER, *lines], paint_for()), status=status)
 
 
-class FactsReader:
+class ClusterReader:
     """Reads what the check judges; what may not be read is noted."""
 
     def __init__(self, proxy: APIProxy) -> None:
         self._proxy = proxy
         self._unreadable: set[str] = set()
 
-    def facts(self) -> Facts:
+    def state(self) -> ClusterState:
         """Read everything. Raises KubectlError if the API server cannot be reached."""
         version = self._proxy.read("/version")
         names = [f"ttsmodels.{GROUP}", f"ttstenants.{GROUP}", *(crd for crd, _ in OPTIONAL_CRDS.values())]
@@ -53,7 +53,7 @@ class FactsReader:
         subject = "admission policies"
         policies = self._items(subject, f"{ADMISSION}/validatingadmissionpolicies")
         bindings = self._items(subject, f"{ADMISSION}/validatingadmissionpolicybindings")
-        return Facts(
+        return ClusterState(
             version,
             crds,
             [each for each in policies if concerns_us(each)],

@@ -34,8 +34,8 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What was read of a cluster. None: the object is not there. `unreadable`: subjects that may not be read."""
+class ClusterState:
+    """Objects that were read of a cluster. None: the object is not there. `unreadable`: subjects that may not be read."""
 
     version: Mapping[str, Any]
     crds: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
@@ -47,28 +47,28 @@ class Facts:
     unreadable: frozenset[str] = frozenset()
 
 
-def judge(facts: Facts) -> Iterator[Line]:
+def judge(state: ClusterState) -> Iterator[Line]:
     """Lines of the check, in the order in which a person would mend them."""
-    yield kubernetes(facts)
-    yield from own_crds(facts)
-    yield from readable(facts, "operator", operator)
-    yield from readable(facts, "admission policies", admission_policies)
-    yield from readable(facts, "metrics server", metrics_server)
+    yield kubernetes(state)
+    yield from own_crds(state)
+    yield from readable(state, "operator", operator)
+    yield from readable(state, "admission policies", admission_policies)
+    yield from readable(state, "metrics server", metrics_server)
     for subject, (crd, needed) in OPTIONAL_CRDS.items():
-        if crd in facts.unreadable:
+        if crd in state.unreadable:
             yield unread(subject)
-        elif facts.crds.get(crd) is None:
+        elif state.crds.get(crd) is None:
             yield Line(WARN, subject, f"not installed: {needed}")
         else:
             yield Line(OK, subject, "installed")
-    yield from readable(facts, "storage class", storage_class)
+    yield from readable(state, "storage class", storage_class)
     told = "whether the network plugin enforces them cannot be read: ask who runs the cluster"
     yield Line(WARN, "NetworkPolicies", told)
 
 
-def readable(facts: Facts, subject: str, policy: Any) -> Iterator[Line]:
+def readable(state: ClusterState, subject: str, policy: Any) -> Iterator[Line]:
     """The line of a policy, or one that says that its objects may not be read."""
-    yield unread(subject) if subject in facts.unreadable else policy(facts)
+    yield unread(subject) if subject in state.unreadable else policy(state)
 
 
 def unread(subject: str) -> Line:
@@ -76,9 +76,9 @@ def unread(subject: str) -> Line:
     return Line(WARN, subject, "you may not read this: ask a cluster administrator to run the check")
 
 
-def kubernetes(facts: Facts) -> Line:
+def kubernetes(state: ClusterState) -> Line:
     """Version of the API server."""
-    said = str(facts.version.get("gitVersion", "?"))
+    said = str(state.version.get("gitVersion", "?"))
     numbers = re.match(r"v(\d+)\.(\d+)", said)
     if numbers is None:
         return Line(WARN, "Kubernetes", f"{said} is no version that can be compared with 1.30")
@@ -87,12 +87,12 @@ def kubernetes(facts: Facts) -> Line:
     return Line(OK, "Kubernetes", said)
 
 
-def own_crds(facts: Facts) -> Iterator[Line]:
+def own_crds(state: ClusterState) -> Iterator[Line]:
     """The project's own resources."""
     for plural in ("ttsmodels", "ttstenants"):
         name = f"{plural}.{GROUP}"
-        crd = facts.crds.get(name)
-        if name in facts.unreadable:
+        crd = state.crds.get(name)
+        if name in state.unreadable:
             yield unread(f"CRD {plural}")
         elif crd is None:
             yield Line(FAIL, f"CRD {plural}", "not installed: install the chart, or apply `tts-operator crds`")
@@ -104,14 +104,14 @@ def own_crds(facts: Facts) -> Iterator[Line]:
             yield Line(OK, f"CRD {plural}", f"serves {VERSION}")
 
 
-def operator(facts: Facts) -> Line:
+def operator(state: ClusterState) -> Line:
     """Deployments of the operator."""
-    if not facts.operators:
+    if not state.operators:
         return Line(FAIL, "operator", "no Deployment of it was found: helm install it (docs/how-to/install.md)")
-    names = [f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in facts.operators]
+    names = [f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in state.operators]
     down = [
         name
-        for name, each in zip(names, facts.operators, strict=True)
+        for name, each in zip(names, state.operators, strict=True)
         if not int((each.get("status") or {}).get("readyReplicas") or 0)
     ]
     if down:
@@ -120,9 +120,9 @@ def operator(facts: Facts) -> Line:
     return Line(OK, "operator", ", ".join(names))
 
 
-def admission_policies(facts: Facts) -> Line:
+def admission_policies(state: ClusterState) -> Line:
     """The chart's ValidatingAdmissionPolicies and their bindings."""
-    names = {each["metadata"]["name"] for each in facts.policies}
+    names = {each["metadata"]["name"] for each in state.policies}
     if not names:
         return Line(
             WARN,
@@ -130,26 +130,26 @@ def admission_policies(facts: Facts) -> Line:
             "none: the operator still refuses bad specs, but only after they are stored, and ceilings of namespaces are"
             " enforced late; set admissionPolicies.enabled of the chart",
         )
-    bound = {str(each["spec"]["policyName"]) for each in facts.policy_bindings}
+    bound = {str(each["spec"]["policyName"]) for each in state.policy_bindings}
     if loose := sorted(names - bound):
         told = f"{loose[0]} has no binding and refuses nothing: helm upgrade the chart"
         return Line(FAIL, "admission policies", told)
     return Line(OK, "admission policies", f"{len(names)}, all bound")
 
 
-def metrics_server(facts: Facts) -> Line:
+def metrics_server(state: ClusterState) -> Line:
     """The API of resource metrics."""
-    if facts.metrics_api is None:
+    if state.metrics_api is None:
         return Line(WARN, "metrics server", "not installed: replicas follow the clock, but not the load by CPU")
-    if not _is_true(facts.metrics_api, "Available"):
+    if not _is_true(state.metrics_api, "Available"):
         told = "installed and not available: kubectl describe apiservice v1beta1.metrics.k8s.io"
         return Line(WARN, "metrics server", told)
     return Line(OK, "metrics server", "available")
 
 
-def storage_class(facts: Facts) -> Line:
+def storage_class(state: ClusterState) -> Line:
     """The default StorageClass."""
-    for each in facts.storage_classes:
+    for each in state.storage_classes:
         if (each["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true":
             return Line(OK, "storage class", f"{each['metadata']['name']} is the default")
     message = "no default: claims with model files must name a class (docs/how-to/publish-a-voice.md)"

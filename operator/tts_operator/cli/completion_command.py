@@ -22,7 +22,7 @@ TAKES_FILE = frozenset({"FILE", "CSV"})
 
 
 class Node(NamedTuple):
-    """What can follow a command."""
+    """Words and flags that can follow a command."""
 
     words: tuple[str, ...]
     """Subcommands."""
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> Answer:
 
 
 def tree(root: argparse.ArgumentParser) -> dict[tuple[str, ...], Node]:
-    """What can follow each command, by its words."""
+    """Node of each command, by its words."""
     return dict(_nodes(root, ()))
 
 
@@ -75,7 +75,7 @@ def _nodes(parser: argparse.ArgumentParser, path: tuple[str, ...]) -> Iterator[t
 
 
 def candidates(nodes: Mapping[tuple[str, ...], Node], words: Sequence[str]) -> tuple[tuple[str, ...], Node]:
-    """What may stand in place of the last word, with the command that it belongs to."""
+    """Words that may stand in place of the last one, with the command that it belongs to."""
     *before, last = words or ("",)
     path: tuple[str, ...] = ()
     for word in before:

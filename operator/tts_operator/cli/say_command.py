@@ -174,7 +174,7 @@ def _endpoint(kubectl: Kubectl, tenant: TenantView, url: str | None) -> Iterator
 def _audio_file(
     options: argparse.Namespace, tenant: TenantView, format_: str
 ) -> Iterator[tuple[Callable[[bytes], object], Path | None]]:
-    """Where the audio goes. A file appears under its name once it is whole."""
+    """Open the place of the audio. A file appears under its name once it is whole."""
     if options.output == STDOUT:
         yield sys.stdout.buffer.write, None
         return

@@ -39,11 +39,11 @@ class Kubectl:
         return cls(tuple(f"{flag}={value}" for flag, value in flags.items() if value), scope)
 
     def within(self, namespace: str) -> Kubectl:
-        """The same cluster, in this namespace."""
+        """Kubectl for the same cluster, in this namespace."""
         return Kubectl(self.flags, (f"--namespace={namespace}",))
 
     def everywhere(self) -> Kubectl:
-        """The same cluster, in all namespaces."""
+        """Kubectl for the same cluster, in all namespaces."""
         return Kubectl(self.flags, ("--all-namespaces",))
 
     def namespace(self) -> str:

@@ -56,12 +56,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class Activity:
-    """What a tenant's pods did between two readings."""
+    """Requests of a tenant between two readings."""
 
     requests_per_second: float
     refusals_per_second: float
     p95_seconds: float | None
-    """None if no request ended."""
+    """Unset if no request ended."""
     in_flight: int
     queued: int
     quota: tuple[str, float] | None
@@ -119,7 +119,7 @@ def _samples(proxy: APIProxy, pod: PodName) -> Samples | str:
 
 
 def activities(before: Reading, after: Reading) -> dict[Key, Activity]:
-    """What each tenant's pods did between the readings. A pod that is new counts from its start."""
+    """Activity of each tenant between the readings. A pod that is new counts from its start."""
     seconds = max(after.at_seconds - before.at_seconds, 1e-9)
     pods: defaultdict[Key, list[tuple[Samples, Samples]]] = defaultdict(list)
     for pod, samples in after.pods.items():

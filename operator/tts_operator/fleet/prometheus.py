@@ -89,7 +89,7 @@ def _fetch(url: str) -> bytes:
 
 
 def _sentence(body: bytes) -> str:
-    """What Prometheus, or the API server, says about a failure."""
+    """Sentence of Prometheus, or of the API server, about a failure."""
     try:
         said = json.loads(body)
         return str(said.get("error") or said.get("message") or "no reason given")

@@ -1,4 +1,4 @@
-"""What krew installs the plugin from: its manifest by krew's rules, and the archive's launcher."""
+"""The plugin as krew installs it: its manifest by krew's rules, and the archive's launcher."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tts_operator.cli.cluster_fitness import OPTIONAL_CRDS, Facts, judge
+from tts_operator.cli.cluster_fitness import OPTIONAL_CRDS, ClusterState, judge
 
 
 def crd(*versions: str) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def crd(*versions: str) -> dict[str, Any]:
 
 OWN = {"ttsmodels.ttsfleet.io": crd("v1alpha1"), "ttstenants.ttsfleet.io": crd("v1alpha1")}
 DEPLOYMENT = {"metadata": {"namespace": "tts", "name": "ttsfleet"}, "status": {"readyReplicas": 1}}
-WHOLE = Facts(
+WHOLE = ClusterState(
     {"gitVersion": "v1.36.5"},
     {**OWN, **{name: crd("v1") for name, _ in OPTIONAL_CRDS.values()}},
     [{"metadata": {"name": "ceilings"}}],
@@ -30,8 +30,8 @@ WHOLE = Facts(
 )
 
 
-def results(facts: Facts) -> dict[str, str]:
-    return {each.subject: each.result for each in judge(facts)}
+def results(state: ClusterState) -> dict[str, str]:
+    return {each.subject: each.result for each in judge(state)}
 
 
 def test_a_cluster_with_everything_is_fit() -> None:

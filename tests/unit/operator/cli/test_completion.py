@@ -15,7 +15,7 @@ NODES = tree(parser(whole=True))
 
 
 def completed(*words: str) -> list[str]:
-    """What bash offers for the last word."""
+    """Words that bash offers for the last one."""
     line = " ".join(f"'{word}'" for word in ("kubectl-tts", *words))
     script = f"COMP_WORDS=({line}); COMP_CWORD={len(words)}; _kubectl_tts; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     done = subprocess.run(["bash", "-c", f"{bash(NODES)}\n{script}"], check=True, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""What `kubectl tts say` refuses before it sends anything, and what refusals of an endpoint say."""
+"""Refusals of `kubectl tts say`: its own, before it sends anything, and those of an endpoint."""
 
 from __future__ import annotations
 

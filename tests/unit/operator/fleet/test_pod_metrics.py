@@ -1,4 +1,4 @@
-"""What happened between two readings of pods' metrics."""
+"""Activity between two readings of pods' metrics."""
 
 from __future__ import annotations
 
