@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> Answer:
         )
     keys = _keys(options.keys) if options.keys else {}
     kubectl = Kubectl.of(options)
-    namespace = None if options.all_namespaces else options.namespace or kubectl.namespace()
+    namespace = None if options.all_namespaces else kubectl.namespace()
     found: list[Charge] = []
     with prometheus(kubectl, address) as source:
         for day in days(first, end):

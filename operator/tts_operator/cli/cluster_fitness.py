@@ -35,7 +35,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class ClusterState:
-    """Objects that were read of a cluster. None: the object is not there. `unreadable`: subjects that may not be read."""
+    """Objects that were read of a cluster. None: the object is not there. `unreadable`: subjects that may not be."""
 
     version: Mapping[str, Any]
     crds: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)

@@ -25,10 +25,7 @@ def kubectl_tts() -> int:
 
 def complete_kubectl_tts() -> int:
     """Print what kubectl offers in place of the last word of its command line."""
-    from tts_operator.cli.completion_command import complete
-
-    print(complete(sys.argv[1:]), end="")
-    return 0
+    return _run("kubectl_complete-tts", "tts_operator.cli.complete")
 
 
 def _run(program: str, module: str) -> int:

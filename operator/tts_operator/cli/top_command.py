@@ -25,6 +25,7 @@ from tts_operator.objects.labels import MANAGED
 
 HEADER = ("NAMESPACE", "TENANT", "READY", "REQUESTS/S", "P95", "429/S", "QUOTA LEFT", "COST/H")
 WIDE_HEADER = (*HEADER, "IN FLIGHT", "QUEUED", "REPLICAS", "WINDOW")
+MAY_NOT_LIST = "Metrics are missing: you may not list pods here."
 CLEAR = "\x1b[H\x1b[2J"
 
 
@@ -65,7 +66,7 @@ def add_flags(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """One table after another; one alone with --once, and in a format for programs."""
     kubectl = Kubectl.of(options)
-    scope = Scope("" if options.all_namespaces else options.namespace or kubectl.namespace())
+    scope = Scope("" if options.all_namespaces else kubectl.namespace())
     return Answer(_tables(kubectl, scope, options, time.sleep))
 
 
@@ -81,6 +82,7 @@ def _tables(
             after = _reading(proxy, scope)
             found = Seen(_tenants(proxy, scope), activities(before, after), after.failures)
             if options.output in (JSON, YAML):
+                sys.stderr.write("".join(missing(found.failures)))
                 yield from as_data(options.output, [summary(tenant, found) for tenant in in_order(found)])
             else:
                 live = sys.stdout.isatty() and not options.once
@@ -103,7 +105,7 @@ def _reading(proxy: APIProxy, scope: Scope) -> Reading:
     except KubectlError as error:
         if "forbidden" not in str(error).lower():
             raise
-        return Reading(at, {}, {"no right to list pods": 1})
+        return Reading(at, {}, {MAY_NOT_LIST: 1})
     return read(proxy, running_pods(pods), at)
 
 
@@ -124,12 +126,14 @@ def page(found: Seen, paint: Paint | None, *, wide: bool) -> Iterator[str]:
         return
     header = WIDE_HEADER if wide else HEADER
     yield from table([header, *(cells(tenant, found)[: len(header)] for tenant in in_order(found))], paint)
-    for reason, count in sorted(found.failures.items()):
-        yield (
-            f"Metrics of {count} pods are missing: {reason}.\n"
-            if "list" not in reason
-            else ("Metrics are missing: you may not list pods here.\n")
-        )
+    yield from missing(found.failures)
+
+
+def missing(failures: Mapping[str, int]) -> Iterator[str]:
+    """Sentences about metrics that could not be read."""
+    for reason, count in sorted(failures.items()):
+        pods = "1 pod is" if count == 1 else f"{count} pods are"
+        yield f"{MAY_NOT_LIST}\n" if reason == MAY_NOT_LIST else f"Metrics of {pods} missing: {reason}.\n"
 
 
 def cells(tenant: TenantView, found: Seen) -> tuple[str, ...]:
