@@ -112,7 +112,7 @@ class Kubectl:
             raise KubectlError(f"there is no TTSTenant {name} in {where}")
         return found
 
-    def patch(self, resource: str, name: str, change: object) -> None:
+    def patch(self, resource: str, name: str, change: Any) -> None:
         """Write a merge patch in the plugin's name. Raises KubectlError."""
         manager = f"--field-manager={FIELD_MANAGER}"
         self.run("patch", resource, name, "--type=merge", manager, f"--patch={json.dumps(change)}")
