@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-from hack import chart_rules, policy_rules, programs_reference
+from hack import chart_rules, plugin_reference, policy_rules, programs_reference
 from tts_operator.api.base import VALIDATIONS
 from tts_operator.api.crd import RESOURCES, CustomResource, definition
 from tts_operator.telemetry.metrics import Metrics as OperatorMetrics
@@ -54,6 +54,7 @@ def outputs() -> Iterator[tuple[Path, str]]:
     yield chart / "files" / "defaults.yaml", f"{DEFAULTS_HEADER}{defaults}"
     yield ROOT / "docs" / "reference" / "tts-server.md", programs_reference.server_page()
     yield ROOT / "docs" / "reference" / "tts-operator.md", programs_reference.operator_page()
+    yield ROOT / "docs" / "reference" / "kubectl-tts.md", plugin_reference.page()
 
 
 def reference(resource: CustomResource, crd: dict[str, Any]) -> str:

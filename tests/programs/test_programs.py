@@ -20,6 +20,7 @@ COMMANDS = [
     ("tts-operator", "run --server-image=tts:1"),
     ("kubectl-tts", "schedule -f -"),
     ("kubectl-tts", "keygen --tenant=acme"),
+    ("kubectl_complete-tts", "sta"),
     ("tts-server", ""),
     ("tts-install-kokoro", "--directory /nonexistent/cache"),
 ]
@@ -29,10 +30,17 @@ PRINTING = [
     ("tts-operator", "--version"),
     ("kubectl-tts", "--help"),
     ("kubectl-tts", "keygen --secret=speech-keys --output=yaml"),
+    ("kubectl_complete-tts", "keys l"),
     ("tts-server", "--help"),
     ("tts-install-kokoro", "--help"),
 ]
-EXTRAS = {"tts-operator": "operator", "kubectl-tts": "operator", "tts-server": "server", "tts-install-kokoro": "server"}
+EXTRAS = {
+    "tts-operator": "operator",
+    "kubectl-tts": "operator",
+    "kubectl_complete-tts": "operator",
+    "tts-server": "server",
+    "tts-install-kokoro": "server",
+}
 
 
 def script(program: str) -> str:

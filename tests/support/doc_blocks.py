@@ -48,6 +48,7 @@ PAGES = (
             "autoscale",
             "cost",
             "call",
+            "kubectl-tts",
             "keys",
             "tokens",
             "limits",

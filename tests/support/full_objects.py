@@ -11,7 +11,12 @@ FULL_MODEL = model_body(
     image="registry.example/tts-server:1.0",
     imagePullSecrets=[{"name": "registry"}],
     languages=["en", "de", "zh"],
-    voices=[{"name": "en-us", "languages": ["en"]}, {"name": "de"}, {"name": "cmn", "languages": ["zh"]}],
+    license="GPL-3.0-or-later",
+    voices=[
+        {"name": "en-us", "languages": ["en"], "gender": "Male"},
+        {"name": "de", "license": "CC-BY-4.0"},
+        {"name": "cmn", "languages": ["zh"]},
+    ],
     sampleRateHz=22050,
     precisions=[
         {

@@ -61,6 +61,9 @@ class Engine(StrEnum):
     REMOTE = "Remote"
 
 
+LicenseExpression = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9.+:() -]+$")]
+
+
 class Voice(APIModel):
     """Voice of the model."""
 
@@ -68,6 +71,10 @@ class Voice(APIModel):
     """Name of the voice in the engine. Requests use this name, or one of the tenant's `voiceAliases`."""
     languages: Annotated[tuple[Language, ...], Field(max_length=16), list_set()] = ()
     """Languages of the voice. Default: all languages of the model."""
+    gender: Literal["Female", "Male", "Neutral"] | None = None
+    """How the voice sounds, for those who choose one: `kubectl tts voices` shows it."""
+    license: LicenseExpression | None = None
+    """Licence of the voice, as an SPDX expression such as CC-BY-4.0. Default: that of the model."""
     adapter: DNSLabel | None = None
     """Name of the adapter that the voice uses. An adapter is loaded with the model if a voice names it."""
     base_voice: VoiceName | None = None
@@ -366,6 +373,8 @@ class TTSModelSpec(APIModel):
     """Options of engine Remote."""
     sidecar: SidecarEngine | None = None
     """Options of engine Sidecar."""
+    license: LicenseExpression | None = None
+    """Licence of the model and its voices, as an SPDX expression such as Apache-2.0: `kubectl tts voices` shows it."""
     languages: Annotated[tuple[Language, ...], Field(min_length=1, max_length=128), list_set()]
     """Languages that the model supports, as BCP 47."""
     voices: Annotated[tuple[Voice, ...], Field(min_length=1, max_length=256), list_map("name")]

@@ -3,10 +3,11 @@
 import argparse
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from tts_operator.api.schedule import RFC3339
+from tts_server.config.api_keys import NAME
 
 YEARS = range(1900, 9000)
 EXTENDED_RESOURCE = re.compile(r"[a-z0-9.-]+/[A-Za-z0-9._-]+")
@@ -24,6 +25,15 @@ def instant(text: str) -> datetime:
         raise argparse.ArgumentTypeError(f"{problem} ({error})") from error
     if parsed.year not in YEARS:
         raise argparse.ArgumentTypeError(f"{text!r} is outside the years {YEARS[0]} to {YEARS[-1]}")
+    return parsed
+
+
+def utc_day(text: str) -> date:
+    """A UTC day, as 2026-11-30."""
+    try:
+        parsed = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2026-11-30") from None
     return parsed
 
 
@@ -74,5 +84,14 @@ def object_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a name in Kubernetes: use at most 63 lower-case letters, digits and dashes"
+        )
+    return text
+
+
+def key_name(text: str) -> str:
+    """A name of an API key."""
+    if not NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a key's name: use at most 63 letters, digits, dashes, dots and underscores"
         )
     return text

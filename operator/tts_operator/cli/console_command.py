@@ -6,21 +6,22 @@ import argparse
 import asyncio
 import json
 import os
-from collections.abc import Callable
+import sys
 from contextlib import suppress
 from typing import NamedTuple
 
 from tts_operator.cli.arguments import object_name
-from tts_operator.cli.kubectl import Kubectl, KubectlError, add_cluster_flags
+from tts_operator.cli.command import Answer, CommandError
+from tts_operator.cli.common_flags import add_cluster_flags
 from tts_operator.cluster.client import Kubeconfig
 from tts_operator.cluster.errors import ClusterError
 from tts_operator.console.run import ConsoleOptions, serve
+from tts_operator.fleet.kubectl import Kubectl
 
 DEFAULT_NAMESPACE = "default"
 
 
-def add_console_flags(command: argparse.ArgumentParser) -> None:
-    """Add the flags of the command."""
+def add_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-n",
         "--namespace",
@@ -38,8 +39,8 @@ def add_console_flags(command: argparse.ArgumentParser) -> None:
     add_cluster_flags(command)
 
 
-def console(options: argparse.Namespace, announce: Callable[[str], None]) -> None:
-    """Serve the page until Ctrl+C; `announce` is told its address. Raises KubectlError."""
+def run(options: argparse.Namespace) -> Answer:
+    """Serve the page until Ctrl+C; its address is printed at once."""
     context = _context(options)
     chosen = ConsoleOptions(
         Kubeconfig(options.kubeconfig, options.context),
@@ -51,12 +52,18 @@ def console(options: argparse.Namespace, announce: Callable[[str], None]) -> Non
     )
     try:
         with suppress(KeyboardInterrupt):
-            asyncio.run(serve(chosen, announce))
+            asyncio.run(serve(chosen, _announce))
     except ClusterError as error:
-        raise KubectlError(str(error)) from error
+        raise CommandError(str(error)) from error
     except OSError as error:
         problem = os.strerror(error.errno or 0)
-        raise KubectlError(f"--port {options.port} cannot be used: {problem}; choose another") from error
+        raise CommandError(f"--port {options.port} cannot be used: {problem}; choose another") from error
+    return Answer.of()
+
+
+def _announce(url: str) -> None:
+    sys.stdout.write(f"{url}\nCtrl+C ends the console.\n")
+    sys.stdout.flush()
 
 
 class _Context(NamedTuple):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tts_operator.calendar.calendar import UnknownTimeZone, time_zone
-from tts_operator.cli.arguments import instant, object_name, rfc3339
-from tts_operator.cli.kubectl import FIELD_MANAGER, Kubectl, KubectlError, add_cluster_flags
-from tts_operator.objects.names import GROUP
+from tts_operator.cli.arguments import instant, rfc3339
+from tts_operator.cli.command import Answer, CommandError
+from tts_operator.cli.common_flags import add_tenant_flags
+from tts_operator.fleet.kubectl import TENANTS, Kubectl
 
 DURATION = re.compile(r"(?=.)(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,7})m)?", re.ASCII)
 LONGEST = timedelta(days=366)
@@ -21,9 +21,8 @@ WITHOUT_SCHEDULE = {"default": {"minReplicas": 1}}
 """A schedule of this default is what a tenant without a schedule has."""
 
 
-def add_override_flags(command: argparse.ArgumentParser) -> None:
-    """Add the flags of `kubectl tts override`."""
-    command.add_argument("tenant", type=object_name, metavar="TENANT", help="Name of the TTSTenant.")
+def add_flags(command: argparse.ArgumentParser) -> None:
+    add_tenant_flags(command)
     command.add_argument("--min", type=_replicas, metavar="N", help="Minimum number of replicas.")
     command.add_argument("--max", type=_replicas, metavar="N", help="Maximum number of replicas. (default: --min)")
     end = command.add_mutually_exclusive_group(required=True)
@@ -34,15 +33,18 @@ def add_override_flags(command: argparse.ArgumentParser) -> None:
         "--until", type=instant, metavar="TIME", help="End of the override, in RFC 3339: 2026-11-30T18:00:00Z."
     )
     end.add_argument("--clear", action="store_true", help="End the present override now.")
-    command.add_argument("-n", "--namespace", type=object_name, metavar="NAMESPACE", help="Namespace of the tenant.")
-    add_cluster_flags(command)
+
+
+def run(options: argparse.Namespace) -> Answer:
+    """Set or end the override of a tenant's bounds."""
+    return Answer.of(override(options, datetime.now(UTC)))
 
 
 def override(options: argparse.Namespace, now: datetime) -> str:
-    """Set or end the override, and return a sentence that says so. Raises KubectlError."""
+    """Set or end the override, and return a sentence that says so. Raises CommandError and KubectlError."""
     wrong = _wrong(options)
     if wrong:
-        raise KubectlError(wrong)
+        raise CommandError(wrong)
     kubectl = Kubectl.of(options)
     tenant = kubectl.tenant(options.tenant, options.namespace)
     schedule: Mapping[str, Any] = tenant["spec"].get("schedule") or {}
@@ -53,7 +55,7 @@ def override(options: argparse.Namespace, now: datetime) -> str:
         return f"{options.tenant} follows its calendar again\n"
     until = options.until or (now + options.length).astimezone(UTC).replace(microsecond=0)
     if until <= now:
-        raise KubectlError(f"--until {rfc3339(until)} is past; now it is {rfc3339(now.replace(microsecond=0))}")
+        raise CommandError(f"--until {rfc3339(until)} is past; now it is {rfc3339(now.replace(microsecond=0))}")
     most = options.min if options.max is None else options.max
     bounds = {"minReplicas": options.min, "maxReplicas": most, "until": rfc3339(until)}
     _patch(kubectl, options.tenant, {**({} if schedule else WITHOUT_SCHEDULE), "override": bounds})
@@ -72,9 +74,7 @@ def _wrong(options: argparse.Namespace) -> str:
 
 
 def _patch(kubectl: Kubectl, tenant: str, schedule: Mapping[str, Any]) -> None:
-    change = json.dumps({"spec": {"schedule": schedule}})
-    manager = f"--field-manager={FIELD_MANAGER}"
-    kubectl.run("patch", f"ttstenants.{GROUP}", tenant, "--type=merge", manager, f"--patch={change}")
+    kubectl.patch(TENANTS, tenant, {"spec": {"schedule": schedule}})
 
 
 def _local(until: datetime, schedule: Mapping[str, Any]) -> str:

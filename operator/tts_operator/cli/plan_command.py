@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.calendar.calendar import time_zone
 from tts_operator.calendar.window_settings import precisions_by_window
 from tts_operator.cli.arguments import instant, money, number, price_of_resource, rfc3339, score
+from tts_operator.cli.command import Answer, CommandError, ExitStatus
+from tts_operator.cli.common_flags import JSON, TABLE, add_output_flag
 from tts_operator.cli.schedule_files import ScheduleFiles
 from tts_operator.cli.tables import table
 from tts_operator.cli.tenant_file import TenantFileError, calendars_in, documents_of, models_in, tenant_in
@@ -28,16 +30,7 @@ from tts_operator.settings import Prices
 CENT = Decimal("0.01")
 
 
-class PlanError(Exception):
-    """Input from which no plan can be made. Each problem is a sentence that says what to write."""
-
-    def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-def add_plan_flags(command: argparse.ArgumentParser) -> None:
-    """Add the flags of `kubectl tts plan`."""
+def add_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-f",
         "--filename",
@@ -97,24 +90,11 @@ def add_plan_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--from", dest="start", type=instant, metavar="TIME", help="Start of the week, in RFC 3339. (default: now)"
     )
-    command.add_argument(
-        "-o", "--output", choices=("json", "table"), default="table", help="Format of the output. (default: table)"
-    )
+    add_output_flag(command, (TABLE, JSON))
 
 
-NOTHING_RECOMMENDED = 3
-"""Exit status of a plan with traffic that no precision can be recommended for."""
-
-
-class PlanAnswer(NamedTuple):
-    """Output of the command."""
-
-    text: str
-    status: int
-
-
-def plan_answer(options: argparse.Namespace) -> PlanAnswer:
-    """The plan as text, or as JSON, with the exit status. Raises PlanError."""
+def run(options: argparse.Namespace) -> Answer:
+    """The plan as text, or as JSON. Its status is NEGATIVE for traffic that no precision can be recommended for."""
     tenant, model = _read(options)
     precision, _ = loaded_precisions(model, tenant, tenant.spec.models[0])
     plan = make_plan(
@@ -134,9 +114,9 @@ def plan_answer(options: argparse.Namespace) -> PlanAnswer:
             ),
         )
     )
-    text = _json(plan) if options.output == "json" else "".join((*_text(plan), *_remarks(tenant, model, precision)))
+    parts = [_json(plan)] if options.output == JSON else [*_text(plan), *_remarks(tenant, model, precision)]
     in_vain = plan.question.traffic is not None and plan.chosen is None
-    return PlanAnswer(text, NOTHING_RECOMMENDED if in_vain else 0)
+    return Answer(parts, status=ExitStatus.NEGATIVE if in_vain else ExitStatus.DONE)
 
 
 def _remarks(tenant: TTSTenant, model: TTSModel, precision: PrecisionChoice) -> Iterator[str]:
@@ -160,13 +140,13 @@ def _read(options: argparse.Namespace) -> tuple[TTSTenant, TTSModel]:
         tenant, models = tenant_in(objects, options.tenant, options.namespace), models_in(objects)
         found = ScheduleFiles.of(tenant, calendars_in(objects))
     except TenantFileError as error:
-        raise PlanError(*error.problems) from None
+        raise CommandError(*error.problems) from None
     if left_out := list(found.left_out()):
-        raise PlanError(*left_out)
+        raise CommandError(*left_out)
     tenant = found.tenant
     name = tenant.spec.models[0].name
     if name not in models:
-        raise PlanError(
+        raise CommandError(
             f"TTSModel {name} is in none of the files; add it: kubectl get ttsmodel {name} -o yaml > model.yaml, and"
             " -f model.yaml"
         )
@@ -182,11 +162,11 @@ def _traffic(options: argparse.Namespace) -> Traffic | None:
         with Path(options.traffic).open(encoding="utf-8-sig", newline="") as file:
             return Traffic.of_csv(file)
     except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(
+        raise CommandError(
             f"{options.traffic}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"
         ) from None
     except TrafficError as error:
-        raise PlanError(f"{options.traffic}: {error}") from None
+        raise CommandError(f"{options.traffic}: {error}") from None
 
 
 def _text(plan: Plan) -> Iterator[str]:

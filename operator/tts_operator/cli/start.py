@@ -23,6 +23,11 @@ def kubectl_tts() -> int:
     return _run("kubectl tts", "tts_operator.cli.kubectl_tts")
 
 
+def complete_kubectl_tts() -> int:
+    """Print what kubectl offers in place of the last word of its command line."""
+    return _run("kubectl_complete-tts", "tts_operator.cli.complete")
+
+
 def _run(program: str, module: str) -> int:
     """Run the function `main` of the module. Returns 1 if a package that it imports is not installed."""
     try:

@@ -3,45 +3,43 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from tts_operator.cli.arguments import object_name
-from tts_operator.cli.kubectl import Kubectl, add_cluster_flags
+from tts_operator.cli.colours import paint_for
+from tts_operator.cli.command import Answer
+from tts_operator.cli.common_flags import JSON, TABLE, WIDE, YAML, add_output_flag, add_scope_flags, as_data
 from tts_operator.cli.tables import table
+from tts_operator.fleet.ages import age
+from tts_operator.fleet.kubectl import Kubectl
 from tts_operator.fleet.tenant_view import TenantView
-from tts_operator.objects.kinds import TENANT
-from tts_operator.objects.names import GROUP
 
 HEADER = ("NAMESPACE", "TENANT", "READY", "WINDOW", "REPLICAS", "BOUNDS", "NEXT", "PRECISION", "COST/H", "REASON")
+WIDE_HEADER = (*HEADER, "MODEL", "URL", "AGE")
 
 
-def add_status_flags(command: argparse.ArgumentParser) -> None:
-    """Add the flags of the command."""
-    where = command.add_mutually_exclusive_group()
-    where.add_argument("-n", "--namespace", type=object_name, metavar="NAMESPACE", help="Only tenants of a namespace.")
-    where.add_argument("-A", "--all-namespaces", action="store_true", help="Tenants of all namespaces.")
-    command.add_argument(
-        "-o", "--output", choices=("json", "table"), default="table", help="Format of the output. (default: table)"
-    )
-    add_cluster_flags(command)
+def add_flags(command: argparse.ArgumentParser) -> None:
+    add_scope_flags(command)
+    add_output_flag(command, (TABLE, WIDE, JSON, YAML))
 
 
-def status_text(options: argparse.Namespace) -> str:
-    """The tenants as text. Raises KubectlError."""
-    everywhere = ("--all-namespaces",) if options.all_namespaces else ()
-    found = Kubectl.of(options).run("get", f"{TENANT.plural}.{GROUP}", *everywhere, "--output=json")
-    tenants = in_order(TenantView(body) for body in json.loads(found)["items"])
-    if options.output == "json":
-        return json.dumps([summary(tenant) for tenant in tenants], indent=2) + "\n"
+def run(options: argparse.Namespace) -> Answer:
+    """Every tenant on a line."""
+    tenants = in_order(map(TenantView, Kubectl.of(options).tenants()))
+    if options.output in (JSON, YAML):
+        return Answer(as_data(options.output, [summary(tenant) for tenant in tenants]))
     if not tenants:
-        return "There are no tenants here; -A shows those of all namespaces.\n"
-    return "".join([*table([HEADER, *map(cells, tenants)]), "\n", totals(tenants)])
+        return Answer.of("There are no tenants here; -A shows those of all namespaces.\n")
+    rows = [HEADER, *map(cells, tenants)]
+    if options.output == WIDE:
+        now = datetime.now(UTC)
+        rows = [WIDE_HEADER, *(wide_cells(tenant, now) for tenant in tenants)]
+    return Answer([*table(rows, paint_for()), "\n", totals(tenants)])
 
 
-def in_order(tenants: Iterator[TenantView]) -> list[TenantView]:
+def in_order(tenants: Iterable[TenantView]) -> list[TenantView]:
     """Those that are not ready first, then by namespace and name."""
     return sorted(tenants, key=lambda tenant: (tenant.is_ready, tenant.namespace, tenant.name))
 
@@ -62,6 +60,12 @@ def cells(tenant: TenantView) -> tuple[str, ...]:
         "-" if cost is None else f"{cost.normalize():f}",
         tenant.ready.reason if tenant.ready else "Pending",
     )
+
+
+def wide_cells(tenant: TenantView, now: datetime) -> tuple[str, ...]:
+    """One line of the wide table."""
+    created = str(tenant.body["metadata"].get("creationTimestamp") or "")
+    return (*cells(tenant), tenant.model, tenant.url or "-", age(created, now))
 
 
 def totals(tenants: Sequence[TenantView]) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from tts_operator.cli.arguments import object_name
-from tts_operator.cli.kubectl import Kubectl, KubectlError, add_cluster_flags
-from tts_operator.cli.tables import table
+from tts_operator.cli.colours import paint_for
+from tts_operator.cli.command import Answer
+from tts_operator.cli.common_flags import add_tenant_flags
+from tts_operator.cli.tables import Paint, table
 from tts_operator.fleet.ages import age
+from tts_operator.fleet.kubectl import Kubectl
 from tts_operator.fleet.related import event_time, is_concerned, pod_reason
 from tts_operator.fleet.tenant_view import Body, Shown, TenantView, bounds, plain
 from tts_operator.objects.labels import TENANT_LABEL
@@ -34,38 +35,36 @@ class Found:
     events: Sequence[Body] | None
 
 
-def add_why_flags(command: argparse.ArgumentParser) -> None:
-    """Add the flags of the command."""
-    command.add_argument("tenant", type=object_name, metavar="TENANT", help="Name of the TTSTenant.")
-    command.add_argument("-n", "--namespace", type=object_name, metavar="NAMESPACE", help="Namespace of the tenant.")
-    add_cluster_flags(command)
+def add_flags(command: argparse.ArgumentParser) -> None:
+    add_tenant_flags(command)
 
 
-def why_text(options: argparse.Namespace, now: datetime) -> str:
-    """The page. Raises KubectlError, also for a tenant that does not exist."""
+def run(options: argparse.Namespace) -> Answer:
+    """The page, also for a tenant that no operator has seen."""
     kubectl = Kubectl.of(options)
     tenant = TenantView(kubectl.tenant(options.tenant, options.namespace))
-    pods = _items(kubectl, "get", "pods", f"--selector={TENANT_LABEL}={tenant.name}")
-    events = _items(kubectl, "get", "events")
-    return "\n".join("".join(part) for part in page(Found(tenant, pods, events), now))
+    pods = kubectl.permitted_items("pods", f"--selector={TENANT_LABEL}={tenant.name}")
+    events = kubectl.permitted_items("events")
+    parts = page(Found(tenant, pods, events), datetime.now(UTC), paint_for())
+    return Answer(["\n".join("".join(part) for part in parts)])
 
 
-def page(found: Found, now: datetime) -> Iterator[Iterable[str]]:
+def page(found: Found, now: datetime, paint: Paint | None = None) -> Iterator[Iterable[str]]:
     """Parts of the page, each as lines."""
     tenant = found.tenant
     yield headline(tenant, now)
     if telling := tenant.telling:
-        yield table([CONDITIONS, *(condition_cells(each, now) for each in telling)])
+        yield table([CONDITIONS, *(condition_cells(each, now) for each in telling)], paint)
     if tenant.pools:
-        yield table([POOLS, *map(pool_cells, tenant.pools)])
+        yield table([POOLS, *map(pool_cells, tenant.pools)], paint)
     if found.pods is None:
         yield ["You may not list the pods of this namespace.\n"]
     elif found.pods:
-        yield table([PODS, *(pod_cells(pod, now) for pod in found.pods)])
+        yield table([PODS, *(pod_cells(pod, now) for pod in found.pods)], paint)
     if found.events is None:
         yield ["You may not list the events of this namespace.\n"]
     elif rows := event_rows(found, now):
-        yield table([EVENTS, *rows])
+        yield table([EVENTS, *rows], paint)
 
 
 def headline(tenant: TenantView, now: datetime) -> Iterator[str]:
@@ -130,14 +129,3 @@ def event_rows(found: Found, now: datetime) -> list[tuple[str, ...]]:
 
 def shortened(text: str) -> str:
     return text if len(text) <= NARROW else f"{text[: NARROW - 1]}…"
-
-
-def _items(kubectl: Kubectl, *words: str) -> list[Body] | None:
-    """Objects of a list; None where the reader may not list them."""
-    try:
-        items: list[Body] = json.loads(kubectl.run(*words, "--output=json"))["items"]
-    except KubectlError as error:
-        if "forbidden" not in str(error).lower():
-            raise
-        return None
-    return items

@@ -94,6 +94,7 @@ class Controller:
             limiter,
             release=options.release,
             reader=self._reader,
+            reported=lambda key, status: metrics.bill(*key, status),
         )
         self._queue = WorkQueue[Key](
             Backoff(first_seconds=0.5, longest_seconds=60.0), lambda key: key.namespace, self._waited
@@ -351,6 +352,7 @@ class Controller:
         tenants: dict[Key, frozenset[str]] = {}
         conditions: Counter[tuple[str, str]] = Counter()
         hourly_costs: defaultdict[str, float] = defaultdict(float)
+        billed: list[tuple[str, str]] = []
         self._model_index.list_started()
         self._fallbacks.list_started()
         waker_ports: list[Body] = []
@@ -366,6 +368,9 @@ class Controller:
             conditions.update(_conditions(body))
             if (hourly_cost := _hourly_cost(body)) is not None:
                 hourly_costs[body["metadata"]["namespace"]] += hourly_cost
+            if claimed_by(body) == self._options.release:
+                billed.append((body["metadata"]["namespace"], body["metadata"]["name"]))
+                self._metrics.bill(*billed[-1], body.get("status") or {})
         self._context.waker.listed(waker_ports)
         for _, key, uid, hostname in sorted(hostnames):  # of two with one name, as after a restore, the older has it
             self._context.hostnames.restore(key, uid, hostname)
@@ -380,6 +385,7 @@ class Controller:
             self._queue.add_after(key, spread_seconds * position / len(keys), Lane.RESYNC)
         self._metrics.tenants(conditions)
         self._metrics.costs(hourly_costs)
+        self._metrics.bill_only(billed)
         self._metrics.last_repair.set(self._clock.now().timestamp())
         return {"tenants": len(tenants), "models": len(models)}
 

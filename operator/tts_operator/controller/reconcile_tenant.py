@@ -1,5 +1,6 @@
 """One reconcile of a tenant: observe -> resolve -> build -> plan -> apply -> report -> requeue."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -20,7 +21,7 @@ from tts_operator.desired.build import Desired, build, pool_deployments
 from tts_operator.informer.reader import LiveReader, Reader
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import RESOURCE_CLAIM_TEMPLATE, TENANT
-from tts_operator.objects.manifest import Ref
+from tts_operator.objects.manifest import Body, Ref
 from tts_operator.observe.reader import observe, observe_accepted
 from tts_operator.observe.sources import Sources
 from tts_operator.plan.interference import InterferenceRecord
@@ -74,6 +75,9 @@ class ReconcileContext:
     hostnames: HostnameTable = field(default_factory=HostnameTable)
     outdated: set[Key] = field(default_factory=set)
     """Tenants of which the last reconcile may have read copies that were too old: the next one reads none."""
+
+    reported: Callable[[Key, Body | None], None] = lambda _key, _status: None
+    """Called with each tenant's status, for metrics; None once the tenant is gone or another release's."""
 
     @property
     def rollout_progress(self) -> RolloutProgress:
@@ -133,6 +137,7 @@ class ReconcileContext:
 
     def forget(self, observed: Observed) -> None:
         """Drop the shared state of a tenant that is being deleted."""
+        self.reported(observed.key, None)
         self.claims.forget(observed)
         self.waker.forget(observed.key)
         self.hostnames.release(observed.key)
@@ -167,6 +172,7 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
         limiter.leave_queue(key)  # it may have been queued here before it moved
         context.waker.forget(key)
         context.hostnames.release(key)
+        context.reported(key, None)
         return None
     observed, resolved = await resolve_or_keep(observed, sources, context)
     resolved = context.hostnames.admit(resolved)
@@ -193,6 +199,7 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     outcome = with_leftovers(context.interference.record(admitted, observed, outcome, now), desired, observed)
     after, repeated = status(resolved, observed, outcome), interference_events(outcome)
     reported = await report(context.cluster, observed, after, now, context.events, repeated=repeated)
+    context.reported(key, after)
     if outcome.stale or outcome.failures:
         context.outdated.add(key)
     coming = requeue(outcome, earliest(next_requeue(resolved), outcome.requeue_at), clock)

@@ -1,1 +1,1 @@
-"""Facts about live objects as people read them: pure, for the commands of `kubectl tts` and for the console."""
+"""Reads a fleet with the rights of whoever runs it, and shows its objects as people read them: for `kubectl tts`."""

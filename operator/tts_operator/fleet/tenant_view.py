@@ -44,6 +44,10 @@ class TenantView:
         return str(self.body["metadata"]["name"])
 
     @property
+    def spec(self) -> Body:
+        return self.body.get("spec") or {}
+
+    @property
     def status(self) -> Body:
         return self.body.get("status") or {}
 
@@ -75,6 +79,11 @@ class TenantView:
         ]
 
     @property
+    def progressing(self) -> Shown | None:
+        """The condition Progressing, which tells how a rollout stands; None without one."""
+        return next((each for each in self._conditions() if each.type == "Progressing"), None)
+
+    @property
     def replicas(self) -> tuple[int, int]:
         """Ready and desired replicas of all pools."""
         ready, desired = (sum(int(pool.get(name) or 0) for pool in self.pools) for name in ("ready", "desired"))
@@ -92,6 +101,15 @@ class TenantView:
     @property
     def precision(self) -> str:
         return plain(self.status.get("precision") or "") or "-"
+
+    @property
+    def model(self) -> str:
+        return plain(self.status.get("model") or "") or "-"
+
+    @property
+    def url(self) -> str:
+        """URL of the endpoint inside the cluster; empty before the operator has made it."""
+        return plain(self.status.get("url") or "")
 
     @property
     def hourly_cost(self) -> Decimal | None:

@@ -1,7 +1,8 @@
 """Prometheus metrics of the operator, served on a separate port."""
 
-from collections.abc import Mapping
-from typing import Protocol
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
@@ -15,9 +16,9 @@ LAG_SECONDS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300)
 
 
 class Metrics:
-    """Metrics of one operator. Labels are kinds, verbs, condition types and, for costs, namespaces.
+    """Metrics of one operator. Labels are kinds, verbs, condition types and, for costs, namespaces and tenants.
 
-    Their number does not grow with tenants.
+    Two series grow with tenants: the history of which `kubectl tts bill` makes a bill.
     """
 
     def __init__(self) -> None:
@@ -84,6 +85,19 @@ class Metrics:
             ["namespace"],
             registry=self.registry,
         )
+        self.tenant_cost = Gauge(
+            "tts_operator_tenant_hourly_cost",
+            "Hourly cost of a tenant's desired replicas. Tenants whose models have no price are left out.",
+            ["namespace", "tenant"],
+            registry=self.registry,
+        )
+        self.tenant_replicas = Gauge(
+            "tts_operator_tenant_replicas",
+            "Desired replicas of a tenant, of all its pools.",
+            ["namespace", "tenant"],
+            registry=self.registry,
+        )
+        self._billed: set[tuple[str, str]] = set()
         self.waiting = Gauge(
             "tts_operator_tenants_waiting",
             "Tenants queued for the rollout of a change of a model or of the operator.",
@@ -147,6 +161,32 @@ class Metrics:
         self.hourly_cost.clear()
         for namespace, amount in hourly.items():
             self.hourly_cost.labels(namespace).set(amount)
+
+    def bill(self, namespace: str, tenant: str, status: Mapping[str, Any] | None) -> None:
+        """Replace cost and replicas of a tenant by those of its status; without one, remove its series."""
+        key = (namespace, tenant)
+        if status is None:
+            self._billed.discard(key)
+            for gauge in (self.tenant_cost, self.tenant_replicas):
+                self._remove(gauge, key)
+            return
+        self._billed.add(key)
+        self.tenant_replicas.labels(*key).set(sum(int(pool["desired"]) for pool in status.get("pools") or ()))
+        cost = status.get("cost")
+        if cost:
+            self.tenant_cost.labels(*key).set(float(cost["hourly"]))
+        else:
+            self._remove(self.tenant_cost, key)
+
+    def bill_only(self, tenants: Iterable[tuple[str, str]]) -> None:
+        """Remove the series of all tenants but these."""
+        for key in self._billed - set(tenants):
+            self.bill(*key, None)
+
+    @staticmethod
+    def _remove(gauge: Gauge, key: tuple[str, str]) -> None:
+        with contextlib.suppress(KeyError):  # it had no series
+            gauge.remove(*key)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

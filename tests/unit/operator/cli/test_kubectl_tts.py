@@ -18,7 +18,7 @@ import yaml
 from tests.support.tenant_files import PROBLEMS, SPAN, TENANT, WITHOUT_VALUES
 from tts_operator.calendar.bounds import Change
 from tts_operator.calendar.calendar import changes
-from tts_operator.cli import kubectl_tts
+from tts_operator.cli import schedule_command
 from tts_operator.cli.kubectl_tts import main
 
 
@@ -130,7 +130,7 @@ def test_each_row_is_printed_before_the_next_is_looked_for(
             rows += 1
 
     monkeypatch.setattr(sys, "stdout", printed)
-    monkeypatch.setattr(kubectl_tts, "changes", watched)
+    monkeypatch.setattr(schedule_command, "changes", watched)
     assert main(["schedule", "-f", str(tenant), *SPAN, "-o", output]) == 0
     assert "night" in printed.getvalue()
 
