@@ -10,7 +10,16 @@ from tts_operator.cluster.client import path_of
 from tts_operator.informer.indexer import Change, Indexer
 from tts_operator.informer.own_writes import HELD, OwnWrites, target_of
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, KINDS, POD, SECRET, Scope
+from tts_operator.objects.kinds import (
+    CHILDREN,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    KINDS,
+    POD,
+    RESOURCE_CLAIM_TEMPLATE,
+    SECRET,
+    Scope,
+)
 from tts_operator.objects.manifest import Ref
 
 PATH = "/api/v1/namespaces/team/configmaps/acme-quota"
@@ -128,7 +137,7 @@ def test_the_target_of_a_path_is_what_the_path_was_made_of(kind: Any) -> None:
 
 def test_copies_of_secrets_are_never_held() -> None:
     assert SECRET not in HELD
-    assert set(HELD) >= {*CHILDREN, POD} - {SECRET}
+    assert set(HELD) >= {*CHILDREN, POD} - {SECRET, RESOURCE_CLAIM_TEMPLATE}
     stage = Stage()
     secret = {**config_map(5), "kind": "Secret", "data": {"token": "c2VjcmV0"}}
     stage.writes.stored("PATCH", "/api/v1/namespaces/team/secrets/acme-internal", secret)
