@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from tts_operator.api.accelerator import Accelerator
 from tts_operator.api.autoscaling import Autoscaling
