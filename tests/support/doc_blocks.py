@@ -44,6 +44,7 @@ PAGES = (
             "publish-a-voice",
             "onboard-a-tenant",
             "schedule",
+            "autoscale",
             "cost",
             "call",
             "keys",

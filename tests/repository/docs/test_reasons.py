@@ -25,7 +25,7 @@ TOLD_BY = {"Problem", "Refused", "Refuse", "pod_failure", "Event"}
 REASON = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*")
 NO_REASONS = {"Normal", "Warning", "True", "Unknown", "Waiting"}
 """Types of events, a status, and what stands where Kubernetes gives no reason."""
-OF_THE_HPA = {"FailedGetResourceMetric"}
+OF_THE_HPA = {"FailedGetExternalMetric", "FailedGetResourceMetric"}
 """Passed on in its own words, which are more than the page can list."""
 
 
