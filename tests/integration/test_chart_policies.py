@@ -22,6 +22,7 @@ from hack.cluster.commands import run
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandError
 from tests.support.api_http import DeniedError, http_client, try_to_create
+from tests.support.keda import install_keda
 from tests.support.resources import model_body, tenant_body
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN
@@ -32,8 +33,10 @@ TEAM = "policed-team"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-ttsfleet"
 OWN = {"app.kubernetes.io/managed-by": "tts-operator", "ttsfleet.io/tenant": "acme"}
 READY_SECONDS = 120
+PROMETHEUS = "http://prometheus.monitoring.svc:9090"
 SET = [
     *("--set", "crds.install=false", "--set", "admissionPolicies.allowedPodLabels={cost-center}"),
+    *("--set", f"keda.enabled=true,keda.prometheusAddress={PROMETHEUS}"),
     *("--set", "image.repository=example.invalid/operator,serverImage.repository=example.invalid/server"),
 ]
 GOLDEN = binaries.ROOT / "tests" / "unit" / "operator" / "desired" / "golden"
@@ -88,6 +91,7 @@ def account(control_plane: ControlPlane, kubeconfig: Path) -> Iterator[OperatorA
     for name in (NAMESPACE, TEAM):
         control_plane.kubectl("create", "namespace", name)
     everything = [*release, *pods(), *deployments(), tenant_body(key=Key(TEAM, "acme"))]
+    install_keda(control_plane)
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(everything))
     uid = control_plane.kubectl("get", "ttst", "acme", "-n", TEAM, "-o", "jsonpath={.metadata.uid}")
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(secrets(uid)))
@@ -122,7 +126,7 @@ def golden(name: str) -> list[dict[str, Any]]:
 
 def changed(kind: str, change: dict[str, Any]) -> dict[str, Any]:
     """The first built child of this kind with a change: maps are merged, everything else is replaced."""
-    built = [*golden("two-pools.yaml"), *golden("at-zero.yaml")]
+    built = [*golden("two-pools.yaml"), *golden("at-zero.yaml"), *golden("keda.yaml")]
     return merged(next(body for body in built if body["kind"] == kind), change)
 
 
@@ -325,7 +329,7 @@ def test_a_child_may_not_be_given_to_another_tenant(account: OperatorAccount) ->
         account.patches("secrets/own", {"metadata": {"ownerReferences": [owner(str(uuid.uuid4()))]}})
 
 
-@pytest.mark.parametrize("name", ["one-pool.yaml", "two-pools.yaml", "at-zero.yaml"])
+@pytest.mark.parametrize("name", ["one-pool.yaml", "two-pools.yaml", "at-zero.yaml", "keda.yaml"])
 def test_everything_that_the_builders_make_may_be_made(account: OperatorAccount, name: str) -> None:
     for body in golden(name):
         account.tries(body)
@@ -341,7 +345,7 @@ STRANGERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN if kind.add_on is None])
+@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN])
 @pytest.mark.parametrize("metadata", STRANGERS.values(), ids=STRANGERS)
 def test_what_no_tenant_controls_may_not_be_made(account: OperatorAccount, kind: str, metadata: dict[str, Any]) -> None:
     # Any policy that denies it may answer: a Deployment's pods lack the labels of their tenant, too.
@@ -356,10 +360,29 @@ def test_what_no_tenant_controls_may_not_be_made(account: OperatorAccount, kind:
 
 
 @pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease"])
-@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN if kind.add_on is None])
+@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN])
 def test_nothing_may_be_made_in_a_namespace_of_kubernetes(account: OperatorAccount, kind: str, namespace: str) -> None:
     with pytest.raises(DeniedError, match="may write nothing in namespaces whose names begin with kube-"):
         account.tries(changed(kind, {"metadata": {"namespace": namespace}}))
+
+
+SCALED_OTHERWISE: dict[str, dict[str, Any]] = {
+    "something else": {"scaleTargetRef": {"name": "other"}},
+    "no Deployment": {"scaleTargetRef": {"kind": "StatefulSet"}},
+    "by another server": {
+        "triggers": [{"type": "prometheus", "metadata": {"serverAddress": "http://169.254.169.254"}}]
+    },
+    "with credentials": {"triggers": [{"type": "cpu", "metadata": {}, "authenticationRef": {"name": "theirs"}}]},
+    "by something else": {"triggers": [{"type": "metrics-api", "metadata": {"url": PROMETHEUS}}]},
+}
+
+
+@pytest.mark.parametrize("spec", SCALED_OTHERWISE.values(), ids=SCALED_OTHERWISE)
+def test_keda_scales_only_the_pool_and_asks_only_the_platforms_prometheus(
+    account: OperatorAccount, spec: dict[str, Any]
+) -> None:
+    with pytest.raises(DeniedError, match="ScaledObjects that the operator writes must"):
+        account.tries(changed("ScaledObject", {"spec": spec}))
 
 
 OTHER_TYPES = {
