@@ -101,6 +101,7 @@ REFUSED: dict[str, tuple[str, str]] = {
         "s3: {endpoint: 'https://s3.example', bucket: speech}",
         "s3.existingSecret is required",
     ),
+    "a Prometheus with its password": ("keda: {prometheusAddress: 'http://a:b@prom'}", "/keda/prometheusAddress"),
     "a monitor of nothing": (
         "metrics: {service: {enabled: false}, serviceMonitor: {enabled: true}}",
         "requires metrics.service.enabled",

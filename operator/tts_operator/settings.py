@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from tts_operator.api.base import (
     URL,
+    BaseURL,
     BucketName,
     Decimal,
     DNSLabel,
@@ -199,7 +200,7 @@ PriceByResource = Annotated[
     must("give a price to each extended resource, as nvidia.com/gpu=2.10, separated by commas"),
 ]
 EnabledAddOns = Annotated[
-    frozenset[AddOn],
+    tuple[AddOn, ...],
     BeforeValidator(_split),
     must(f"name add-ons, separated by commas: {', '.join(AddOn)}"),
 ]
@@ -308,6 +309,17 @@ class WakerSettings:
     """Number of these ports: as many tenants can have a schedule with a zero."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class KEDASettings:
+    """Metrics by which KEDA scales tenants."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    prometheus_address: Annotated[BaseURL, must("be http[s]://host[:port], without a password")]
+    """Prometheus from which KEDA reads the metrics InFlight and QueueDepth of tenants, as KEDA reaches it. Default:
+    none; tenants with these metrics are scaled by CPU."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings that hold for every tenant."""
@@ -354,7 +366,7 @@ class Settings:
     """Longest time that a request may take after SIGTERM."""
     data_size_limit: Annotated[str, Constant()] = "1Gi"
     """Size of the pod's own volume, which holds audio until callers fetch it."""
-    add_ons: Annotated[EnabledAddOns, NotInPods()] = frozenset()
+    add_ons: Annotated[EnabledAddOns, NotInPods()] = ()
     """Add-ons of the cluster, separated by commas, of whose kinds the operator writes objects: `keda` for tenants with
     `spec.autoscaling.provider: KEDA`. Default: none."""
     redis: RedisDefault | None = None
@@ -363,6 +375,7 @@ class Settings:
     ceilings: Annotated[DefaultCeilings, NotInPods()] = field(default_factory=DefaultCeilings)
     prices: Annotated[Prices, NotInPods()] = field(default_factory=Prices)
     waker: Annotated[WakerSettings | None, NotInPods()] = None
+    keda: Annotated[KEDASettings | None, NotInPods()] = None
 
     @cached_property
     def of_pods(self) -> str:

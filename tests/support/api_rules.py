@@ -826,6 +826,10 @@ REFUSED: dict[str, tuple[Object, str]] = {
         tenant(autoscaling={"metrics": [{"type": "InFlight", "averageUtilization": 70}]}),
         "only averageValue for InFlight and QueueDepth",
     ),
+    "a target of no requests": (
+        tenant(autoscaling={"metrics": [{"type": "InFlight", "averageValue": "0"}]}),
+        "averageValue must be greater than 0",
+    ),
     "a quota of nothing": (tenant(quota={"requestsPerMinute": 0}), "greater than or equal to 1"),
     "an unknown limit": (tenant(quota={"requestsPerHour": 1}), 'unknown field "spec.quota.requestsPerHour"'),
     "an unknown way to authenticate": (tenant(auth={"modes": ["Basic"]}), "Unsupported value"),

@@ -95,6 +95,7 @@ class ApiServer:
     reader: Reader | None = None
     """Reader of copies; None: reconciles read everything from the API server."""
     add_ons: AddOns = field(default_factory=AddOns)
+    settings: Settings = SETTINGS
     caught_up: Callable[[Key], Awaitable[None]] | None = None
     """Waits until the copies are as the API server's objects are."""
 
@@ -107,7 +108,7 @@ class ApiServer:
         """An operator that has just started, and has heard of everything that has happened."""
         await self.heard(key)
         reader = self.reader or LiveReader(self.cluster, self.add_ons)
-        return ReconcileContext(self.cluster, SETTINGS, CLOCK, reader=reader)
+        return ReconcileContext(self.cluster, self.settings, CLOCK, reader=reader)
 
     def key(self, name: str = "acme") -> Key:
         return Key(self.namespace, name)
@@ -207,7 +208,7 @@ async def planned(api: ApiServer, key: Key | None = None) -> list[str]:
     key = key or api.key()
     sources = await (await api.context(key)).sources(key)
     observed = await observe(sources, key, CLOCK.now())
-    return [str(action) for action in plan(built(resolve(observed, SETTINGS, CLOCK.now())), observed)]
+    return [str(action) for action in plan(built(resolve(observed, api.settings, CLOCK.now())), observed)]
 
 
 def by_controller(bodies: Iterable[Body]) -> dict[str, list[Body]]:

@@ -102,6 +102,11 @@ FULL_VOICES += [
 ]
 """Neural voices: every field of their engines, and each kind of source that has fields."""
 
+SCALING_RULES: Object = {
+    "stabilizationWindowSeconds": 60,
+    "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],
+    "selectPolicy": "Min",
+}
 FULL_TENANT = tenant_body(
     {"name": "espeak", "precision": "fp32", "allowedPrecisions": ["fp32", "int8"], "aliases": ["tts-1"]},
     {"name": "espeak-de", "minReplicas": 1, "maxReplicas": 2},
@@ -131,7 +136,11 @@ FULL_TENANT = tenant_body(
         ],
         "override": {"until": "2026-11-30T18:00:00Z", "minReplicas": 6, "maxReplicas": 20},
     },
-    autoscaling={"provider": "HPA", "metrics": [{"type": "CPU", "averageUtilization": 70}]},
+    autoscaling={
+        "provider": "HPA",
+        "metrics": [{"type": "CPU", "averageUtilization": 70}],
+        "behavior": {"scaleUp": SCALING_RULES, "scaleDown": SCALING_RULES},
+    },
     rollout={"strategy": "Auto"},
     quota={"requestsPerMinute": 100, "maxTextCharacters": 4096},
     auth={"modes": ["APIKey"], "apiKeysSecretRef": {"name": "acme-keys"}},

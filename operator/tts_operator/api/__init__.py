@@ -1,6 +1,6 @@
 """The two resources. CRDs, reference pages and validation are all derived from these models."""
 
-from tts_operator.api.autoscaling import Autoscaling, Metric, MetricType, Provider
+from tts_operator.api.autoscaling import Autoscaling, Behavior, Metric, MetricType, Provider, ScalingRules
 from tts_operator.api.base import ObjectMeta
 from tts_operator.api.model import Engine, Precision, PrecisionOption, TTSModel, TTSModelSpec, Voice
 from tts_operator.api.schedule import CalendarException, Preset, ScaleBounds, Schedule, Weekday, Window
@@ -10,6 +10,7 @@ from tts_operator.api.tenant import AuthMode, Isolation, Quota, Scenario, Tenant
 __all__ = [
     "AuthMode",
     "Autoscaling",
+    "Behavior",
     "CalendarException",
     "Condition",
     "Engine",
@@ -23,6 +24,7 @@ __all__ = [
     "Provider",
     "Quota",
     "ScaleBounds",
+    "ScalingRules",
     "Scenario",
     "Schedule",
     "TTSModel",

@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonValue
 
+from tts_operator.objects import quantity
+
 VALIDATIONS = "x-kubernetes-validations"
 LIST_TYPE = "x-kubernetes-list-type"
 LIST_MAP_KEYS = "x-kubernetes-list-map-keys"
@@ -219,6 +221,20 @@ Quantity = Annotated[
     Field(json_schema_extra={INT_OR_STRING: True, "pattern": QUANTITY_PATTERN}),
 ]
 """A Kubernetes quantity, such as ``100m`` or ``4Gi``; a whole number may be written as one."""
+
+
+def positive(field: str) -> tuple[AfterValidator, Any]:
+    """A quantity above 0, here and in CEL."""
+    message = f"{field} must be greater than 0"
+
+    def checked(amount: str) -> str:
+        if quantity.parse(amount) <= 0:
+            raise ValueError(message)
+        return amount
+
+    return AfterValidator(checked), field_cel(("quantity(string(self)).isGreaterThan(quantity('0'))", message))
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Replicas = Annotated[int, Field(strict=True, ge=0, le=1000)]
 

@@ -1,9 +1,9 @@
 """TTSModel: a model that the platform team publishes. Only it may set images, arguments and resources."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from tts_operator.api.autoscaling import Autoscaling
 from tts_operator.api.base import (
@@ -23,9 +23,9 @@ from tts_operator.api.base import (
     VoiceName,
     atomic,
     cel,
-    field_cel,
     list_map,
     list_set,
+    positive,
     unique,
 )
 from tts_operator.api.engine import OnnxEngine, OnnxFiles
@@ -35,24 +35,10 @@ from tts_operator.api.source import ExternalSource, Source
 from tts_operator.api.speech_server import RemoteEngine, SidecarEngine
 from tts_operator.api.status import TTSModelStatus
 from tts_operator.api.torch_engines import CosyVoiceEngine, IndexTTSEngine
-from tts_operator.objects import quantity
 from tts_operator.objects.names import API_VERSION
 
-
-def _positive(field: str) -> tuple[AfterValidator, Any]:
-    """A quantity above 0, here and in CEL."""
-    message = f"{field} must be greater than 0"
-
-    def checked(amount: str) -> str:
-        if quantity.parse(amount) <= 0:
-            raise ValueError(message)
-        return amount
-
-    return AfterValidator(checked), field_cel(("quantity(string(self)).isGreaterThan(quantity('0'))", message))
-
-
-MemoryLimit = Annotated[Quantity, *_positive("memoryLimit")]
-AdapterMemory = Annotated[Quantity, *_positive("memory")]
+MemoryLimit = Annotated[Quantity, *positive("memoryLimit")]
+AdapterMemory = Annotated[Quantity, *positive("memory")]
 
 
 class NormalizedLanguage(StrEnum):

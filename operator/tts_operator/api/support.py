@@ -7,12 +7,10 @@ all come from them, so that a field becomes supported by removing its row.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from pydantic import BaseModel
 
-from tts_operator.api.autoscaling import MetricType, Provider
 from tts_operator.api.model import TTSModelSpec
 from tts_operator.api.tenant import Isolation, TTSTenantSpec
 
@@ -68,28 +66,6 @@ class Equals:
     @property
     def phrase(self) -> str:
         return _text(self.value)
-
-
-@dataclass(frozen=True)
-class OtherThan:
-    """Every value of an enumeration except some."""
-
-    supported: tuple[StrEnum, ...]
-
-    def holds(self, value: object) -> bool:
-        return value is not None and value not in self.supported
-
-    def cel(self, field: str) -> str:
-        listed = ", ".join(map(_literal, self.supported))
-        return f"!({field}.orValue({_literal(self.supported[0])}) in [{listed}])"
-
-    @property
-    def values(self) -> tuple[str, ...]:
-        return tuple(str(each) for each in type(self.supported[0]) if each not in self.supported)
-
-    @property
-    def phrase(self) -> str:
-        return f"other than {' and '.join(self.supported)}"
 
 
 @dataclass(frozen=True)
@@ -174,8 +150,6 @@ def _literal(value: str | int | bool) -> str:
 TENANT: tuple[UnsupportedField, ...] = (
     UnsupportedField("spec.isolation", Equals(Isolation.SHARED)),
     UnsupportedField("spec.models[].minReplicas", Equals(0)),
-    UnsupportedField("spec.autoscaling.provider", Equals(Provider.KEDA)),
-    UnsupportedField("spec.autoscaling.metrics[].type", OtherThan((MetricType.CPU,))),
     UnsupportedField("spec.exposure", Present()),
     UnsupportedField("spec.preventDeletion", Equals(True)),
 )

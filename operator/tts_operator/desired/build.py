@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from tts_operator.api import TTSTenant
 from tts_operator.calendar.bounds import Bounds
+from tts_operator.desired.autoscaler import autoscaler
 from tts_operator.desired.change_cause import PoolDeployment, with_change_cause
 from tts_operator.desired.config_hashes import hashes
 from tts_operator.desired.configmap import quota_config_map, server_config_map
 from tts_operator.desired.deployment import deployment
 from tts_operator.desired.endpointslice import waker_slices
-from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
 from tts_operator.desired.kept_deployment import kept_deployment
 from tts_operator.desired.model_source import downloads_in_use, source_secret
 from tts_operator.desired.networkpolicy import network_policy
@@ -39,7 +39,7 @@ class Desired:
     replicas: Mapping[Ref, int]
     """By Deployment: replicas on creation and after zero; 0 only by a suspension or by the schedule."""
     bounds: Mapping[Ref, Bounds]
-    """By Deployment: bounds of its HPA."""
+    """By Deployment: bounds of its autoscaler."""
     config_hashes: Mapping[str, str]
     """By pool: hash of the files that its running pods should have reloaded."""
     later: Mapping[Ref, Manifest | None]
@@ -75,7 +75,7 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
     retiring = [
         pool
         for pool in resolved.pools
-        if pool.retiring and pool.model_name and lookup.autoscaler(resolved.observed, pool.name)
+        if pool.retiring and pool.model_name and lookup.is_autoscaled(resolved.observed, pool.name)
     ]
     rolling = {pool.name: deployments[pool.name].manifest for pool in started if rolls(pool, deployments)}
     later = {
@@ -106,7 +106,9 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         *rolling.values(),
         *kept_deployments,
         *(pod_disruption_budget(resolved, pool) for pool in current),
-        *(horizontal_pod_autoscaler(resolved, pool) for pool in (*started, *retiring)),  # ceilings hold for all
+        *(
+            each for pool in (*started, *retiring) for each in present(autoscaler(resolved, pool))
+        ),  # ceilings hold for all
         tenant_service(resolved),
     ]
     wanted = {manifest.ref for manifest in manifests}

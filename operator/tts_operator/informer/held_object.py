@@ -23,6 +23,7 @@ from tts_operator.objects.kinds import (
     HORIZONTAL_POD_AUTOSCALER,
     NAMESPACE,
     POD,
+    SCALED_OBJECT,
     TENANT,
     Kind,
 )
@@ -169,6 +170,8 @@ def reduced(kind: Kind, body: Body) -> dict[str, Any]:
     metadata = {name: value for name, value in body["metadata"].items() if name not in DROPPED_METADATA}
     content = {name: value for name, value in body.items() if name not in ("apiVersion", "kind")}
     content["metadata"] = metadata
+    if kind is SCALED_OBJECT and "status" in content:
+        content["status"] = _some(content["status"], ("conditions",))
     if kind is HORIZONTAL_POD_AUTOSCALER and "status" in content:
         content["status"] = {name: value for name, value in content["status"].items() if name not in MEASUREMENTS}
     return content
@@ -178,10 +181,13 @@ DROPPED_METADATA = frozenset({"resourceVersion", "managedFields", "selfLink"})
 
 
 def _of_foreign(kind: Kind, body: Body) -> dict[str, Any]:
-    """The target of an HPA of somebody else: it may be a pool of the tenant's."""
+    """The target of an HPA of somebody else: it may be a pool of the tenant's. Of KEDA's HPAs also what they report."""
     if kind is not HORIZONTAL_POD_AUTOSCALER:
         return {}
-    return {"spec": _some(body.get("spec") or {}, ("scaleTargetRef",))}
+    target = {"spec": _some(body.get("spec") or {}, ("scaleTargetRef",))}
+    if (controller_of(body) or {}).get("kind") != SCALED_OBJECT.name:
+        return target
+    return target | {"status": _some(body.get("status") or {}, ("conditions",))}
 
 
 def _reduced_pod(body: Body) -> dict[str, Any]:

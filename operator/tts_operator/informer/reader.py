@@ -45,7 +45,7 @@ class TenantStamp(NamedTuple):
     children: Stamp
     models: Stamp
     foreign_autoscalers: Stamp
-    add_ons: frozenset[AddOn] = frozenset()
+    add_ons: frozenset[AddOn]
 
 
 class ScheduleStamp(NamedTuple):

@@ -3,7 +3,7 @@
 A server-side apply leaves alone what others own. CLOSED lists, by kind, the places in which an addition would make a
 pod do something else than its tenant and its model say, or get more than they allow: another container, a file in a
 volume, an accelerator, an address that leads to its Service. Everywhere else others may add what they like: labels,
-annotations such as that of `kubectl rollout restart`, tolerations, an HPA's behavior. Lists that the API replaces as a
+annotations such as that of `kubectl rollout restart`, tolerations. Lists that the API replaces as a
 whole, such as the rules of a NetworkPolicy, need no entry: `diff` compares them whole.
 
 Who added it does not matter: managedFields are themselves open to whoever may edit the object.

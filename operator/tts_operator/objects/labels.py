@@ -24,6 +24,9 @@ MAX_ACCELERATORS = f"{GROUP}/max-accelerators"
 SERVICE_NAME = "kubernetes.io/service-name"
 """Label of an EndpointSlice: the Service whose requests its endpoints get."""
 
+KEDA_PAUSED = "autoscaling.keda.sh/paused"
+"""Annotation of a ScaledObject: whether KEDA leaves its replicas alone."""
+
 RELEASE = f"{GROUP}/release"
 """Annotation of a TTSTenant: the release of the operator that it is to belong to, as the namespace and name of its
 Lease."""

@@ -26,6 +26,8 @@ ADAPTER_VOLUMES = "adapter-"
 """Beginning of the names of volumes with the files of adapters."""
 FETCH_ADAPTER_CONTAINERS = "fetch-adapter-"
 """Beginning of the names of init containers that download them."""
+POOL_METRICS = {"InFlight": "tts_inflight_requests", "QueueDepth": "tts_queue_depth"}
+"""Metric of `tts-server` by its name in `spec.autoscaling.metrics`."""
 MAX_NAME_LENGTH = 63
 """Characters of a label value and of a DNS label."""
 

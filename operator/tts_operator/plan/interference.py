@@ -17,7 +17,14 @@ from tts_operator.objects.additions import additions
 from tts_operator.objects.diff import FieldChange, Path, changed, dropped, field_name, owned_fields, readable
 from tts_operator.objects.field_managers import field_managers, managers_text
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, NETWORK_POLICY, SECRET
+from tts_operator.objects.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
+    NETWORK_POLICY,
+    SCALED_OBJECT,
+    SECRET,
+)
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Remove, Scale
@@ -34,11 +41,13 @@ FIRST_PAUSE = timedelta(seconds=10)
 LONGEST_PAUSE = timedelta(minutes=1)
 REWRITE_PAUSE = timedelta(minutes=5)
 """Time after which a value that admission rewrote is applied again, to see whether it still does."""
-BINDING = frozenset({CONFIG_MAP.name, SECRET.name, NETWORK_POLICY.name, HORIZONTAL_POD_AUTOSCALER.name})
+BINDING = frozenset(
+    {CONFIG_MAP.name, SECRET.name, NETWORK_POLICY.name, HORIZONTAL_POD_AUTOSCALER.name, SCALED_OBJECT.name}
+)
 """Kinds that hold limits of a team, which its members may edit: corrected at once, however often."""
 MAX_FIELDS_NAMED = 3
-AUTOSCALERS = frozenset({"kube-controller-manager"})
-"""Field managers of replicas that move them by right: the HPA controller."""
+AUTOSCALERS = frozenset({"kube-controller-manager", "keda"})
+"""Field managers of replicas that move them by right: the HPA controller, and KEDA's operator."""
 EXISTENCE: Path = ()
 """Path of a child as a whole: it was deleted."""
 REPLICAS: Path = ("spec", "replicas")

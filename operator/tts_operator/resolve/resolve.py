@@ -15,7 +15,7 @@ from tts_operator.credentials.signing_keys import rotation
 from tts_operator.objects import fields
 from tts_operator.objects.names import pool_name
 from tts_operator.objects.problem import Problem
-from tts_operator.resolve.autoscaling import cpu_utilization
+from tts_operator.resolve.autoscaling import autoscaler_choice
 from tts_operator.resolve.ceilings import (
     Ceilings,
     accelerators_problem,
@@ -124,7 +124,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         auth_modes=auth.modes if auth else (AuthMode.API_KEY,),
         keys_secret=observed.keys_secret,
         signing=signing.keys if signing else None,
-        cpu_utilization=cpu_utilization(tenant),
+        autoscaler=autoscaler_choice(tenant, observed, settings),
         requests_per_minute=limits.requests_per_minute,
         concurrent_requests=limits.concurrent_requests,
         max_text_characters=limits.max_text_characters,

@@ -1,7 +1,7 @@
 """A resolved tenant: everything that the builders and the status read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -13,7 +13,7 @@ from tts_operator.credentials.shared_stores import SharedRedis, redis_of, s3_of
 from tts_operator.credentials.signing_keys import SigningKeys
 from tts_operator.objects.keys import Key
 from tts_operator.objects.problem import Problem
-from tts_operator.resolve.autoscaling import CPU_UTILIZATION
+from tts_operator.resolve.autoscaling import AutoscalerChoice
 from tts_operator.resolve.hosts import with_allowed_host
 from tts_operator.resolve.precision import PrecisionChoice
 from tts_operator.rollout.policy import model_of
@@ -97,7 +97,8 @@ class Resolved:
     """Name of the Secret with the hashes of API keys."""
     signing: SigningKeys | None = None
     """Desired content of the Secret with signing keys; None unless the tenant issues access tokens."""
-    cpu_utilization: int = CPU_UTILIZATION
+    autoscaler: AutoscalerChoice = field(default_factory=AutoscalerChoice)
+    """Autoscaler of the pools, with its metrics."""
     requests_per_minute: int = 0
     concurrent_requests: int | None = None
     max_text_characters: int = 0

@@ -1,19 +1,19 @@
 """Computes the writes of the next transition in advance.
 
 At midnight the bounds of every tenant change in the same second. They are known since the last reconcile, so that
-second costs one write for each HPA and no read; the reconcile follows.
+second costs one write for each autoscaler and no read; the reconcile follows.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
+from tts_operator.desired.autoscaler import autoscaler
 from tts_operator.objects.diff import difference
+from tts_operator.objects.ownership import controlled_by
 from tts_operator.plan.actions import Apply
 from tts_operator.resolve.resolve import resolve
 from tts_operator.resolve.resolved import Resolved
-from tts_operator.snapshot import lookup
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,14 @@ def next_requeue(resolved: Resolved) -> Requeue | None:
 
 
 def precompute(now: Resolved, then: Resolved) -> Iterator[Apply]:
-    """Apply of each existing HPA that differs between now and then."""
+    """Apply of each existing autoscaler that differs between now and then."""
     later = {pool.name: pool for pool in then.pools}
     for pool in now.pools:
-        live = lookup.autoscaler(now.observed, pool.name)
-        if live is None or pool.retiring or pool.name not in later:
+        if pool.retiring or pool.name not in later:
             continue
-        before, after = horizontal_pod_autoscaler(now, pool), horizontal_pod_autoscaler(then, later[pool.name])
+        before, after = autoscaler(now, pool), autoscaler(then, later[pool.name])
+        live = now.observed.children.get(after.ref) if after is not None else None
+        if before is None or after is None or live is None or not controlled_by(live, now.uid):
+            continue
         if why := difference(after.body, before.body):
             yield Apply(after.of_uid(live), why)

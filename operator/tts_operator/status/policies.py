@@ -261,13 +261,42 @@ def no_capacity(inputs: PolicyInput, pool: str, messages: str) -> Problem | None
     )
 
 
+def autoscaler_missing(inputs: PolicyInput) -> Problem | None:
+    """The cluster lacks what spec.autoscaling asks for; another autoscaler keeps the bounds."""
+    return inputs.resolved.autoscaler.problem if inputs.resolved.followed else None
+
+
+def keda_failing(inputs: PolicyInput) -> Problem | None:
+    """KEDA makes no HPA of a ScaledObject: nothing scales the pool, and the operator alone keeps the bounds."""
+    if inputs.resolved.stopped:
+        return None
+    for name in pool_names(inputs):
+        live = lookup.scaled_object(inputs.observed, name)
+        if live is None or lookup.autoscaler(inputs.observed, name) is not None:
+            continue
+        ready = fields.condition(live, "Ready") or {}
+        told = f": {ready['message']}" if ready.get("status") == "False" and ready.get("message") else ""
+        return Problem(
+            "ScaledObjectNotReady",
+            f"KEDA has made no HPA of so/{name} yet{told}; `kubectl describe scaledobject {name}` and the logs of"
+            " keda-operator say more; meanwhile replicas follow the schedule's bounds, not the load",
+        )
+    return None
+
+
 def metrics_missing(inputs: PolicyInput) -> Problem | None:
     """An HPA whose bounds differ cannot read its metric. It still enforces the bounds."""
     for pool in inputs.resolved.pools:
         if pool.bounds.min_replicas == pool.bounds.max_replicas and not pool.pinned:
             continue
-        active = fields.condition(lookup.autoscaler(inputs.observed, pool.name), "ScalingActive")
-        if active is None or active.get("status") != "False" or active.get("reason") == "ScalingDisabled":
+        live = lookup.autoscaler(inputs.observed, pool.name)
+        active = fields.condition(live, "ScalingActive")
+        if (
+            live is None
+            or active is None
+            or active.get("status") != "False"
+            or active.get("reason") == "ScalingDisabled"
+        ):
             continue
         pinned = (
             f"; maxReplicas is pinned to {pool.bounds.min_replicas} until metrics are available" if pool.pinned else ""
@@ -275,7 +304,7 @@ def metrics_missing(inputs: PolicyInput) -> Problem | None:
         reason = str(active.get("reason") or "Unknown")
         effect = "does not follow the load" if reason == AMBIGUOUS else "cannot read its metric"
         advice = "; delete all but one of these HPAs, or change their selectors" if reason == AMBIGUOUS else ""
-        return Problem(reason, f"hpa/{pool.name} {effect}: {active.get('message', '')}{advice}{pinned}")
+        return Problem(reason, f"hpa/{live['metadata']['name']} {effect}: {active.get('message', '')}{advice}{pinned}")
     return None
 
 
@@ -320,7 +349,7 @@ POLICIES: Mapping[str, tuple[Policy, ...]] = {
         starting,
         scaled_to_zero,
     ),
-    "ScalingActive": (second_autoscaler, replicas_contested, metrics_missing),
+    "ScalingActive": (second_autoscaler, replicas_contested, autoscaler_missing, metrics_missing, keda_failing),
     REDIS: (redis_unusable,),
     STORAGE: (audio_not_stored,),
     KEYS: (keys_missing, some_keys_unusable),

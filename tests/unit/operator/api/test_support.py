@@ -51,8 +51,6 @@ def test_the_designs_own_objects_are_named_field_by_field() -> None:
     tenant_says = list(unsupported_in_tenant(TTSTenant.model_validate(DESIGN_TENANT).spec))
     model_says = list(unsupported_in_model(TTSModel.model_validate(DESIGN_MODEL).spec))
     assert tenant_says == [
-        "spec.autoscaling.provider KEDA",
-        "spec.autoscaling.metrics[].type other than CPU",
         "spec.exposure",
         "spec.preventDeletion true",
     ]

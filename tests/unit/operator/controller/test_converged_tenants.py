@@ -12,10 +12,12 @@ from tts_operator.controller.converged_tenants import VALID_FOR, ConvergedTenant
 from tts_operator.informer.indexer import Stamp
 from tts_operator.informer.reader import TenantStamp
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import AddOn
 from tts_operator.scheduled_scaling.precompute import Requeue
 
 ACME = Key("team", "acme")
-STAMP = TenantStamp(*(Stamp(1, number) for number in range(1, 6)))
+STAMP = TenantStamp(Stamp(1, 1), Stamp(1, 2), Stamp(1, 3), Stamp(1, 4), Stamp(1, 5), frozenset())
+OTHER = TenantStamp(Stamp(9, 1), Stamp(9, 2), Stamp(9, 3), Stamp(9, 4), Stamp(9, 5), frozenset({AddOn.KEDA}))
 INPUTS = Inputs(STAMP, (7,))
 MOMENT = timedelta(seconds=1)
 
@@ -35,7 +37,7 @@ def test_the_same_inputs_have_the_same_result() -> None:
 
 @pytest.mark.parametrize("part", TenantStamp._fields)
 def test_another_stamp_of_anything_is_another_input(part: str) -> None:
-    changed = Inputs(STAMP._replace(**{part: Stamp(1, 99)}), INPUTS.files)
+    changed = Inputs(STAMP._replace(**{part: getattr(OTHER, part)}), INPUTS.files)
     assert recorded().find(ACME, changed, NOON + MOMENT) is None
 
 

@@ -20,6 +20,7 @@ from tts_operator.objects.kinds import (
     HORIZONTAL_POD_AUTOSCALER,
     NAMESPACE,
     POD,
+    SCALED_OBJECT,
     TENANT,
     Kind,
     kind_of,
@@ -163,6 +164,22 @@ def test_an_autoscaler_of_somebody_else_is_held_with_what_it_scales() -> None:
     spec = {"scaleTargetRef": {"kind": "Deployment", "name": "acme-espeak"}, "metrics": [{"type": "Resource"}]}
     found = held(HORIZONTAL_POD_AUTOSCALER, {"metadata": {"name": "keda"}, "spec": spec}).body()
     assert found["spec"] == {"scaleTargetRef": spec["scaleTargetRef"]}
+
+
+def test_an_autoscaler_of_keda_is_held_with_what_it_reports() -> None:
+    """Whether it can read its metric decides the tenant's condition; its measurements change every 15 s."""
+    owner = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "a", "uid": "1", "controller": True}
+    conditions = [{"type": "ScalingActive", "status": "False"}]
+    status = {"conditions": conditions, "currentMetrics": [{"type": "External"}]}
+    body = {"metadata": {"name": "keda-hpa-a", "ownerReferences": [owner]}, "spec": {}, "status": status}
+    assert held(HORIZONTAL_POD_AUTOSCALER, body).body()["status"] == {"conditions": conditions}
+
+
+def test_of_a_scaled_object_no_time_is_held_that_changes_with_every_poll() -> None:
+    conditions = [{"type": "Ready", "status": "True"}]
+    status = {"conditions": conditions, "lastActiveTime": "2026-11-04T12:00:00Z"}
+    body = {"metadata": {"name": "a", "ownerReferences": [OURS]}, "spec": {}, "status": status}
+    assert held(SCALED_OBJECT, body).body()["status"] == {"conditions": conditions}
 
 
 def test_a_child_without_its_label_is_still_its_owners() -> None:

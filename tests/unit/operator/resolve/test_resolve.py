@@ -379,9 +379,11 @@ def test_api_keys_are_asked_for_unless_the_tenant_says_otherwise() -> None:
 
 
 def test_the_autoscaler_aims_at_seventy_percent_unless_told_otherwise() -> None:
-    assert resolved(observe()).cpu_utilization == 70
+    (target,) = resolved(observe()).autoscaler.targets(accelerator=False)
+    assert target.average_utilization == 70
     metrics = {"metrics": [{"type": "CPU", "averageUtilization": 40}]}
-    assert resolved(observe(autoscaling=metrics)).cpu_utilization == 40
+    (target,) = resolved(observe(autoscaling=metrics)).autoscaler.targets(accelerator=True)
+    assert target.average_utilization == 40
 
 
 SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
