@@ -349,7 +349,7 @@ STRANGERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN if kind.add_on is None])
+@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN])
 @pytest.mark.parametrize("metadata", STRANGERS.values(), ids=STRANGERS)
 def test_what_no_tenant_controls_may_not_be_made(account: OperatorAccount, kind: str, metadata: dict[str, Any]) -> None:
     # Any policy that denies it may answer: a Deployment's pods lack the labels of their tenant, too.
@@ -364,7 +364,7 @@ def test_what_no_tenant_controls_may_not_be_made(account: OperatorAccount, kind:
 
 
 @pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease"])
-@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN if kind.add_on is None])
+@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN])
 def test_nothing_may_be_made_in_a_namespace_of_kubernetes(account: OperatorAccount, kind: str, namespace: str) -> None:
     with pytest.raises(DeniedError, match="may write nothing in namespaces whose names begin with kube-"):
         account.tries(changed(kind, {"metadata": {"namespace": namespace}}))

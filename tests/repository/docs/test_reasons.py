@@ -26,6 +26,7 @@ REASON = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*")
 NO_REASONS = {"Normal", "Warning", "True", "Unknown", "Waiting"}
 """Types of events, a status, and what stands where Kubernetes gives no reason."""
 OF_OTHERS = {
+    "FailedGetExternalMetric",
     "FailedGetResourceMetric",
     "BackendNotFound",
     "NoMatchingListenerHostname",
