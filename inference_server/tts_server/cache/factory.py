@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tts_server.cache.memory import CacheLimits, MemoryCache
+from tts_server.cache.memory import CacheBudget, CacheLimits, MemoryCache
 from tts_server.cache.resilient import ResilientCache
 from tts_server.cache.storage import StorageCache
 from tts_server.cache.tiered import TieredCache
@@ -30,6 +30,25 @@ def open_cache(config: ServerConfig, redis: "RedisClient | None") -> TieredCache
         MemoryCache(CacheLimits(settings.max_entries, settings.max_bytes)),
         None if redis is None else _redis_cache(redis, config.tenant_uid or config.tenant),
         ResilientCache(store, "store", (StorageUnavailable, OSError), STORE_SECONDS, Breaker(limits=SERVICE)),
+        settings.small_bytes,
+    )
+
+
+def open_tenant_cache(config: ServerConfig, redis: "RedisClient | None", budget: CacheBudget) -> TieredCache | None:
+    """The cache of one tenant of a shared pool; None if the tenant has it disabled.
+
+    Large audio goes to an object store only: a folder has one limit, within which tenants would evict each other's.
+    """
+    settings, large = config.cache, None
+    if not settings.enabled:
+        return None
+    if config.storage.s3 is not None:
+        store = StorageCache(open_cache_store(config.storage, settings, config.tenant), config.tenant)
+        large = ResilientCache(store, "store", (StorageUnavailable, OSError), STORE_SECONDS, Breaker(limits=SERVICE))
+    return TieredCache(
+        MemoryCache(CacheLimits(settings.max_entries, settings.max_bytes), budget=budget),
+        None if redis is None else _redis_cache(redis, config.tenant_uid),
+        large,
         settings.small_bytes,
     )
 

@@ -491,8 +491,13 @@ class ServerConfig(ConfigModel):
     """``<namespace>.<name>`` in a cluster."""
     tenant_uid: str = ""
     """UID of the TTSTenant, kept with state outside Kubernetes: a later tenant of the same name inherits nothing."""
-    role: Literal["Entry", "Member"] = "Entry"
-    """Entry: serves callers. Member: serves only the entry pools of its tenant and of `tenants`, by credentials."""
+    role: Literal["Entry", "Member", "Shared"] = "Entry"
+    """Entry: serves callers. Member: serves only the entry pools of its tenant and of `tenants`, by credentials.
+
+    Shared: serves the callers of the tenants in `tenantsDirectory`; `tenant` is then the name of the pool itself.
+    """
+    tenants_directory: Path | None = None
+    """Role Shared: folder of `tenants-00.json` to `tenants-15.json`, which may be missing. Changes need no restart."""
     weight: Weight = 1.0
     """Weight of this pool's own tenant among `tenants`."""
     tenants: Annotated[tuple[PoolTenant, ...], Field(max_length=100)] = ()
@@ -548,6 +553,14 @@ class ServerConfig(ConfigModel):
             raise ValueError(f"tenants: {self.tenant} is this pool's own tenant, whose weight is the field weight")
         if twice := next((name for name, times in names.items() if times > 1), None):
             raise ValueError(f"tenants: {twice} is listed twice")
+        return self
+
+    @model_validator(mode="after")
+    def _shared_with_tenants(self) -> Self:
+        if (self.role == "Shared") != (self.tenants_directory is not None):
+            raise ValueError("tenantsDirectory: a pool of role Shared needs it, and no other role has it")
+        if self.role == "Shared" and AuthMode.NONE in self.auth.modes:
+            raise ValueError("auth.modes: a credential tells the tenants of a shared pool apart: remove None")
         return self
 
     def weight_of(self, tenant: str) -> float | None:

@@ -54,6 +54,8 @@ class RequestContext:
     status: int = 0
     failure: str = ""
     """Error code; empty for a success."""
+    tenant_server: ServerState | None = None
+    """In a shared pool, the state of the tenant whose request it is; unset until that is known."""
     span: Span = INVALID_SPAN
     """Span of the whole request."""
 
