@@ -39,6 +39,12 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
+def cache_of(reply: httpx.Response) -> str:
+    """Whether the audio of a reply was cached: hit or miss."""
+    assert reply.status_code == 200, reply.text
+    return reply.headers["x-tts-cache"]
+
+
 @dataclass
 class Files:
     """The folder of the tenants' files."""
