@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.support.server_app import ToneClient, until
@@ -95,7 +94,9 @@ async def test_a_full_cache_of_one_tenant_leaves_the_entries_of_another(tmp_path
         assert tenants is not None
         assert cache_of(await pool.asks(BLUE)) == "hit"
         assert cache_of(await pool.asks(ACME, "Number 0.")) == "miss"
-        cached = next(float(line.split()[1]) for line in pool.metrics.splitlines() if line.startswith("tts_cache_bytes "))
+        cached = next(
+            float(line.split()[1]) for line in pool.metrics.splitlines() if line.startswith("tts_cache_bytes ")
+        )
         assert 0 < cached <= 1024 * 1024
 
 
@@ -281,10 +282,25 @@ async def test_a_change_of_the_pool_reaches_its_tenants_and_drops_no_request(tmp
         await until(lambda: not engine.ready)
 
 
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [({"role": "Shared"}, "tenantsDirectory"), ({"tenantsDirectory": "/x"}, "tenantsDirectory")],
-)
-def test_a_shared_pool_needs_the_folder_of_its_tenants(changes: dict[str, Any], told: str) -> None:
+S3 = {
+    "endpoint": "https://s3.example", "bucket": "speech", "pathStyle": True,
+    "accessKeyFile": "/x/a", "secretKeyFile": "/x/s",
+}  # fmt: skip
+SHARED = {"role": "Shared", "tenantsDirectory": "/x", "auth": {"modes": ["APIKey"]}}
+ISSUER = {"jwksUrl": "https://login.example/keys", "issuer": "i", "audience": "a"}
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no folder of tenants": (SHARED | {"tenantsDirectory": None}, "tenantsDirectory"),
+    "a folder of tenants for another role": ({"tenantsDirectory": "/x"}, "tenantsDirectory"),
+    "callers without a credential": (SHARED | {"auth": {"modes": ["None"]}}, r"auth\.modes"),
+    "an issuer": (SHARED | {"auth": {"modes": ["JWT"], "external": ISSUER}}, r"auth\.external"),
+    "a bucket without a prefix": (SHARED | {"storage": {"s3": S3}}, r"storage\.s3\.prefix"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_shared_pool_that_could_not_keep_its_tenants_apart_is_refused(case: str) -> None:
+    changes, told = REFUSED[case]
+    models = {"models": [{"name": "espeak"}]}
+    ServerConfig.model_validate_json(json.dumps(models | SHARED | {"storage": {"s3": S3 | {"prefix": "pool/"}}}))
     with pytest.raises(ValueError, match=told):
-        ServerConfig.model_validate_json(json.dumps({"models": [{"name": "espeak"}]} | changes))
+        ServerConfig.model_validate_json(json.dumps(models | changes))

@@ -120,5 +120,3 @@ async def shared_pool(
     files.write(**tenants)
     async with running_app(pool_config(folder, **changes), tone=engine or ToneClient()) as app:
         yield Pool(app, files)
-
-

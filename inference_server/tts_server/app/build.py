@@ -83,7 +83,7 @@ class Application:
         self.server = ServerState(
             make_engine_client=make_engine_client or self._engine_client,
             quota=Admission(self._guard or counters, sources.quota, config.max_replicas),
-            store=open_store(config.storage, config.tenant),
+            store=open_store(config.storage, _owner(config)),
             links=Links(
                 link_secret(config.storage.directory),
                 config.tenant_uid,
@@ -202,7 +202,7 @@ class Application:
         """Switch to another store for new audio; links to local audio in the old one end with it."""
         store = self.server.store
         if config.storage.s3 != self._config.storage.s3:
-            self.server.store = open_store(config.storage, config.tenant)
+            self.server.store = open_store(config.storage, _owner(config))
             store.close()
         else:
             store.limits = store_limits(config.storage)
@@ -392,6 +392,11 @@ def _shared_counters(
 
     client = redis_client(config)
     return client, ResilientQuota(RedisQuota(client), counters, time.monotonic)
+
+
+def _owner(config: ServerConfig) -> str:
+    """Return the tenant whose audio the store holds; empty for a shared pool, which holds that of all its tenants."""
+    return "" if config.role == "Shared" else config.tenant
 
 
 def _internal_folders(config: ServerConfig) -> dict[str, Path]:

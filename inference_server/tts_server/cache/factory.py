@@ -37,20 +37,14 @@ def open_cache(config: ServerConfig, redis: "RedisClient | None") -> TieredCache
 def open_tenant_cache(config: ServerConfig, redis: "RedisClient | None", budget: CacheBudget) -> TieredCache | None:
     """The cache of one tenant of a shared pool; None if the tenant has it disabled.
 
-    Large audio goes to an object store only: a folder has one limit, within which tenants would evict each other's.
+    Large audio stays in memory: in a folder, or under one prefix, the tenants would evict each other's.
     """
-    settings, large = config.cache, None
+    settings = config.cache
     if not settings.enabled:
         return None
-    if config.storage.s3 is not None:
-        store = StorageCache(open_cache_store(config.storage, settings, config.tenant), config.tenant)
-        large = ResilientCache(store, "store", (StorageUnavailable, OSError), STORE_SECONDS, Breaker(limits=SERVICE))
-    return TieredCache(
-        MemoryCache(CacheLimits(settings.max_entries, settings.max_bytes), budget=budget),
-        None if redis is None else _redis_cache(redis, config.tenant_uid),
-        large,
-        settings.small_bytes,
-    )
+    memory = MemoryCache(CacheLimits(settings.max_entries, settings.max_bytes), budget=budget)
+    small = None if redis is None else _redis_cache(redis, config.tenant_uid)
+    return TieredCache(memory, small, None, settings.small_bytes)
 
 
 def _redis_cache(redis: "RedisClient", tenant: str) -> ResilientCache:

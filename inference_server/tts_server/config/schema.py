@@ -561,6 +561,10 @@ class ServerConfig(ConfigModel):
             raise ValueError("tenantsDirectory: a pool of role Shared needs it, and no other role has it")
         if self.role == "Shared" and AuthMode.NONE in self.auth.modes:
             raise ValueError("auth.modes: a credential tells the tenants of a shared pool apart: remove None")
+        if self.role == "Shared" and self.auth.external is not None:
+            raise ValueError("auth.external: a shared pool accepts only the keys of its tenants, and its own tokens")
+        if self.role == "Shared" and self.storage.s3 is not None and not self.storage.s3.prefix.strip("/"):
+            raise ValueError("storage.s3.prefix: a shared pool needs one of its own, as it deletes what expires there")
         return self
 
     def weight_of(self, tenant: str) -> float | None:
