@@ -32,6 +32,7 @@ class SharedTenants:
         self._shards: dict[int, Shard] = {}
         self._entries: dict[str, SharedTenant] = {}
         self._servers: dict[str, ServerState] = {}
+        self._disputed: list[str] = []
 
     @property
     def budget(self) -> CacheBudget:
@@ -132,7 +133,7 @@ class SharedTenants:
 
     def _publish(self) -> None:
         """Make the look-ups of requests current, all at once."""
-        disputed = self._pool.tenants.disputed if self._pool.tenants is not None else []
-        self._pool.tenants = Tenants(self._servers)
-        if self._pool.tenants.disputed and self._pool.tenants.disputed != disputed:
-            log.error("API key refused: several tenants have it", tenants=self._pool.tenants.disputed)
+        tenants = self._pool.tenants = Tenants(self._servers)
+        if tenants.disputed and tenants.disputed != self._disputed:
+            log.error("API key refused: several tenants have it", tenants=tenants.disputed)
+        self._disputed = tenants.disputed
