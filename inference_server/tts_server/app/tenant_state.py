@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SharedPool:
-    """What the tenants of a pool share."""
+    """Parts of a shared pool that its tenants have in common."""
 
     server: ServerState
     redis: "RedisClient | None"

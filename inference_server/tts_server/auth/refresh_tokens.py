@@ -124,7 +124,7 @@ class MemoryRefreshTokens:
 
 
 def tenant_part(tenant_uid: str) -> str:
-    """What the refresh tokens of this tenant begin with in a shared pool, where it tells whose they are."""
+    """First part of this tenant's refresh tokens in a shared pool, where it tells whose they are."""
     return digest(tenant_uid)[:TENANT_CHARACTERS]
 
 
