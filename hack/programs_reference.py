@@ -29,8 +29,8 @@ FILES: Mapping[str, tuple[type[BaseModel], str]] = {
         SharedTenant,
         "Files `tenants-00.json` to `tenants-15.json` in the folder `tenantsDirectory` of a pool of role Shared:"
         ' `{"tenants": {"<namespace>.<name>": {...}}}`, with these fields for each tenant. A tenant belongs to the'
-        " file whose number is the first byte of the SHA-256 of its name, modulo 16. A running server applies changes to the"
-        " tenants that they concern.",
+        " file whose number is the first byte of the SHA-256 of its name, modulo 16. A running server applies changes"
+        " to the tenants that they concern.",
     ),
 }
 FORMATS = {"ipvanynetwork": "network"}

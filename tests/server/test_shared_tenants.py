@@ -7,9 +7,26 @@ from typing import Any
 
 import pytest
 
-from tests.support.server_app import ToneClient, until
-from tests.support.shared_pool import ACME, BLUE, CACHED, Pool, bearer, cache_of, digest, entry, key_of, shared_pool
-from tts_server.config.schema import ServerConfig
+from tests.support.listening_app import listening
+from tests.support.mounted_volume import MountedVolume
+from tests.support.redis_server import counter_store
+from tests.support.replicas import OTHER, OWNER
+from tests.support.server_app import ToneClient, running_app, until
+from tests.support.shared_pool import (
+    ACME,
+    BLUE,
+    CACHED,
+    Files,
+    Pool,
+    bearer,
+    cache_of,
+    digest,
+    entry,
+    key_of,
+    pool_config,
+    shared_pool,
+)
+from tts_server.config.schema import RedisConfig, ServerConfig, StorageConfig
 from tts_server.config.shared_tenants import shard_file, shard_of
 
 BOTH = {ACME: entry(ACME), BLUE: entry(BLUE)}
@@ -280,6 +297,58 @@ async def test_a_change_of_the_pool_reaches_its_tenants_and_drops_no_request(tmp
         engine.gate.set()
         assert (await running).status_code == 200
         await until(lambda: not engine.ready)
+
+
+async def test_replicas_count_each_tenants_requests_together(tmp_path: Path) -> None:
+    tenants = {
+        ACME: entry(ACME, quota={"requestsPerMinute": 3}, **TOKENS),
+        BLUE: entry(BLUE, quota={"requestsPerDay": 3}),
+    }
+    one, two = tmp_path / "one", tmp_path / "two"
+    with counter_store() as valkey:
+        settings = {"redis": RedisConfig(url=valkey.url), "max_replicas": 2}
+        one.mkdir()
+        two.mkdir()
+        async with shared_pool(one, tenants, **settings) as here, shared_pool(two, tenants, **settings) as there:
+            assert [(await pool.asks(ACME)).status_code for pool in (here, there, here)] == [200, 200, 200]
+            assert [(await pool.asks(ACME)).status_code for pool in (here, there)] == [429, 429]
+            assert [(await pool.asks(BLUE)).status_code for pool in (here, there, here, there)] == [200, 200, 200, 429]
+            refresh = {"grant_type": "refresh_token", "refresh_token": (await token(here, ACME))["refresh_token"]}
+            renewed = await there.app.client.post("/v1/auth/token", json=refresh)
+            assert renewed.status_code == 200
+            assert (await here.app.client.post("/v1/auth/token", json=refresh)).status_code == 400  # it is spent
+
+
+async def test_any_replica_hands_out_a_tenants_audio_of_another_one(tmp_path: Path) -> None:
+    tenants, one, two = both(), tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    async with shared_pool(one, tenants, replica=OWNER) as owner, listening(owner.app.application) as port:
+        storage = StorageConfig(directory=two / "audio", peers_url=f"http://localhost:{port}")
+        async with shared_pool(two, tenants, replica=OTHER, storage=storage) as other:
+            body = {"text": "Hello.", "voice": "ann", "model": "tone"}
+            reply = await owner.app.client.post("/v1/tts/synthesize", json=body, headers=bearer(key_of(ACME)))
+            link = reply.json()["audio_url"]
+            assert (await other.app.client.get(link)).status_code == 200
+            assert (await other.app.client.get(link.replace(ACME, BLUE))).status_code == 403
+
+
+async def test_a_volume_that_the_kubelet_swaps_is_heard(tmp_path: Path) -> None:
+    """All 16 files are replaced at once; those whose bytes are the same are not read anew."""
+    volume = MountedVolume(tmp_path / "tenants")
+    other = next(name for n in range(1000) if shard_of(name := f"team-{n}.coral") != shard_of(ACME))
+    first, second = shard_file(shard_of(ACME)), shard_file(shard_of(other))
+    same = json.dumps({"tenants": {ACME: entry(ACME)}})
+    volume.write(**{first: same})
+    async with running_app(pool_config(tmp_path), tone=ToneClient()) as app:
+        pool = Pool(app, Files(volume.directory))
+        assert (await pool.asks(ACME)).status_code == 200
+        assert (await pool.asks(other)).status_code == 401
+        loads = pool.loads
+        volume.write(**{first: same, second: json.dumps({"tenants": {other: entry(other)}})})
+        await until(lambda: pool.loads > loads)
+        assert (await pool.asks(other)).status_code == 200
+        assert pool.loads == loads + 1
 
 
 S3 = {

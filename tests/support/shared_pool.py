@@ -112,11 +112,16 @@ def pool_config(folder: Path, **changes: Any) -> ServerConfig:
 
 @asynccontextmanager
 async def shared_pool(
-    folder: Path, tenants: dict[str, dict[str, Any]], engine: ToneClient | None = None, **changes: Any
+    folder: Path,
+    tenants: dict[str, dict[str, Any]],
+    engine: ToneClient | None = None,
+    *,
+    replica: str = "",
+    **changes: Any,
 ) -> AsyncIterator[Pool]:
     """A pool whose files have these tenants."""
     files = Files(folder / "tenants")
     files.directory.mkdir()
     files.write(**tenants)
-    async with running_app(pool_config(folder, **changes), tone=engine or ToneClient()) as app:
+    async with running_app(pool_config(folder, **changes), replica=replica, tone=engine or ToneClient()) as app:
         yield Pool(app, files)
