@@ -130,6 +130,15 @@ async def test_a_link_is_of_its_tenant_and_no_other_name_opens_it(tmp_path: Path
         assert (await pool.app.client.get(link)).status_code == 403
 
 
+async def test_links_begin_with_the_tenants_own_address(tmp_path: Path) -> None:
+    tenants = {ACME: entry(ACME, publicUrl="https://speech.example/acme"), BLUE: entry(BLUE)}
+    async with shared_pool(tmp_path, tenants) as pool:
+        body = {"text": "Hello.", "voice": "ann", "model": "tone"}
+        for tenant, origin in ((ACME, "https://speech.example/acme/"), (BLUE, "http://acme.test/")):
+            reply = await pool.app.client.post("/v1/tts/synthesize", json=body, headers=bearer(key_of(tenant)))
+            assert reply.json()["audio_url"].startswith(f"{origin}v1/tts/audio/{tenant}/")
+
+
 async def test_names_voices_and_precisions_are_each_tenants_own(tmp_path: Path) -> None:
     tenants = {
         ACME: entry(ACME, modelAliases={"tts-1": "tone"}, voiceAliases={"alloy": "bob"}, precision="int8"),
@@ -206,15 +215,20 @@ async def test_a_change_of_one_tenant_leaves_another_of_the_same_file_its_state(
 
 
 async def test_a_namesake_inherits_nothing(tmp_path: Path) -> None:
-    quota = {"requestsPerDay": 1}
-    async with shared_pool(tmp_path, {ACME: entry(ACME, cache=CACHED, quota=quota)}) as pool:
-        assert (await pool.asks(ACME)).status_code == 200
+    limited = entry(ACME, cache=CACHED, quota={"requestsPerDay": 1}, **TOKENS)
+    async with shared_pool(tmp_path, {ACME: limited}) as pool:
+        body = {"text": "Hello.", "voice": "ann", "model": "tone"}
+        reply = await pool.app.client.post("/v1/tts/synthesize", json=body, headers=bearer(key_of(ACME)))
+        link, granted = reply.json()["audio_url"], (await token(pool, ACME))["access_token"]
         assert (await pool.asks(ACME)).status_code == 429
         await pool.changes(**{ACME: None})
-        await pool.changes(**{ACME: entry(ACME, cache=CACHED, quota=quota)})  # the same tenant: so are its counts
+        await pool.changes(**{ACME: limited})  # the same tenant: so are its counts
         assert (await pool.asks(ACME)).status_code == 429
-        await pool.changes(**{ACME: entry(ACME, cache=CACHED, quota=quota, uid="another")})
+        assert (await pool.app.client.get(link)).status_code == 200
+        await pool.changes(**{ACME: limited | {"uid": "another"}})
         assert cache_of(await pool.asks(ACME)) == "miss"
+        assert (await pool.app.client.get(link)).status_code == 403
+        assert (await pool.app.client.get("/v1/usage", headers=bearer(granted))).status_code == 401
 
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
@@ -306,7 +320,7 @@ async def test_replicas_count_each_tenants_requests_together(tmp_path: Path) -> 
     }
     one, two = tmp_path / "one", tmp_path / "two"
     with counter_store() as valkey:
-        settings = {"redis": RedisConfig(url=valkey.url), "max_replicas": 2}
+        settings: dict[str, Any] = {"redis": RedisConfig(url=valkey.url), "max_replicas": 2}
         one.mkdir()
         two.mkdir()
         async with shared_pool(one, tenants, **settings) as here, shared_pool(two, tenants, **settings) as there:

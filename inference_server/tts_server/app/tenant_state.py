@@ -95,6 +95,7 @@ def _config(name: str, entry: SharedTenant, pool: ServerConfig, models: Mapping[
             "voice_aliases": voice_aliases,
             "language_routing": routing,
             "auth": pool.auth.model_copy(update={"modes": entry.auth_modes}),
+            "public_url": entry.public_url or pool.public_url,
             "storage": storage,
             "cache": entry.cache,
         }

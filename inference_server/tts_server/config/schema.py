@@ -467,6 +467,9 @@ class RedisConfig(RemoteHost):
         return self
 
 
+PublicURL = Annotated[
+    str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$", max_length=512), AfterValidator(with_an_authority)
+]
 Weight = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
 """Weight in weighted fair queueing: while both wait, 10 gets ten times as many characters spoken as 1."""
 
@@ -517,12 +520,7 @@ class ServerConfig(ConfigModel):
     auth: AuthConfig = AuthConfig()
     cors: CorsConfig | None = None
     """Unset: browsers let only pages of this server call it."""
-    public_url: (
-        Annotated[
-            str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$", max_length=512), AfterValidator(with_an_authority)
-        ]
-        | None
-    ) = None
+    public_url: PublicURL | None = None
     """URL at which callers reach this server, for links; a path may follow the host. Unset: as the request came.
 
     `X-Forwarded-Proto`, `-Host` and `-Prefix` of `auth.trustedProxies` say how it came to them.

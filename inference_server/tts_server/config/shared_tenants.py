@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from tts_server.config.config_model import ConfigModel
 from tts_server.config.files import LARGEST_FILE_BYTES, BrokenFile, FailedForNow, mistakes
-from tts_server.config.schema import AuthMode, CacheConfig, LanguageRoute, Precision, QuotaConfig, Weight
+from tts_server.config.schema import AuthMode, CacheConfig, LanguageRoute, Precision, PublicURL, QuotaConfig, Weight
 
 SHARDS = 16
 MOST_KEYS = 100
@@ -49,6 +49,8 @@ class SharedTenant(ConfigModel):
     """Voices of requests that name none, and of text in a language that the request's voice does not speak."""
     cache: CacheConfig = CacheConfig()
     """Its cache. All tenants together get the pool's `cache.maxBytes`."""
+    public_url: PublicURL | None = None
+    """URL at which its callers reach the pool, for links; unset: as the pool's."""
     link_seconds: Annotated[int, Field(ge=1)] | None = None
     """How long its links are valid; unset: as the pool's."""
 

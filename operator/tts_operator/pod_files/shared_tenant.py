@@ -35,6 +35,7 @@ def shared_tenant(resolved: Resolved, tenant: TTSTenant, keys: Mapping[str, str]
         voice_aliases=own.voice_aliases,
         language_routing=own.language_routing,
         cache=own.cache,
+        public_url=own.public_url,
         link_seconds=own.storage.link_seconds,
     )
 
