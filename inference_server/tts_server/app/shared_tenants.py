@@ -97,7 +97,7 @@ class SharedTenants:
         for name in strangers:
             log.error("tenant ignored: it belongs to another file", tenant=name, file=shard_file(shard_of(name)))
         for name, reason in shard.broken.items():
-            log.error("tenant's entry invalid; keeping its last good one", tenant=name, reason=reason)
+            log.error("tenant's entry invalid", tenant=name, reason=reason, last_good_served=name in self._entries)
         wanted = {name: entry for name, entry in shard.tenants.items() if name not in strangers}
         held = {name for name in self._entries if shard_of(name) == number}
         left = held - wanted.keys() - shard.broken.keys()
