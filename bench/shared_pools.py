@@ -33,6 +33,8 @@ BLOCKS = int(os.environ.get("SHARED_BLOCKS", "2"))
 """Rounds of blocks, one of each kind."""
 SAMPLES = int(os.environ.get("SHARED_SAMPLES", "480"))
 """Requests of a block: a minute of them."""
+COUNTED = 200
+"""Requests whose CPU is measured."""
 QUIET_PER_SECOND = 8.0
 NOISY_PER_MINUTE = 100
 NOISY_TIMES = 20
@@ -59,6 +61,8 @@ async def measure() -> list[Figure]:
                 failed += await _quiet(many, 200 + block, seconds["elsewhere"])
             async with _noisy(many, noise):
                 failed += await _quiet(many, 300 + block, seconds["beside"])
+        figures += await _costs("two tenants", few)
+        figures += await _costs(f"{TENANTS:,} tenants", many)
         figures += _latencies("a reply, two tenants", seconds["two"])
         figures += _latencies(f"a reply, {TENANTS:,} tenants", seconds["many"])
         figures.append(await _joining(many))
@@ -130,6 +134,32 @@ async def _ask(client: httpx.AsyncClient, url: str, tenant: str, text: str) -> i
     headers = {"Authorization": f"Bearer {_key(tenant)}"}
     reply = await client.post(f"{url}/v1/audio/speech", json=body, headers=headers)
     return reply.status_code
+
+
+async def _costs(what: str, server: Running) -> list[Figure]:
+    """CPU of the server's own process, which the load of others does not change."""
+    async with httpx.AsyncClient(timeout=60) as client:
+        for number in range(NOISY_PER_MINUTE + 1):  # the limit is spent from here on
+            await _ask(client, server.url, NOISY, f"Number {number}.")
+        refused = await _cpu(client, server, NOISY)
+        served = await _cpu(client, server, QUIET)
+    return [
+        Figure(f"CPU of the server for a reply, {what}", served * 1e3, "ms", "without the engine's process"),
+        Figure(f"CPU of the server for a refusal, {what}", refused * 1e3, "ms", "429"),
+    ]
+
+
+async def _cpu(client: httpx.AsyncClient, server: Running, tenant: str) -> float:
+    """CPU seconds of a request, the mean of `COUNTED`."""
+    before = _cpu_seconds(server)
+    for number in range(COUNTED):
+        await _ask(client, server.url, tenant, f"Sentence {number} that is counted.")
+    return (_cpu_seconds(server) - before) / COUNTED
+
+
+def _cpu_seconds(server: Running) -> float:
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _quiet(server: Running, block: int, seconds: list[float]) -> int:
