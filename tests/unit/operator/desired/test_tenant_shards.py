@@ -1,4 +1,4 @@
-"""What a shared pool's server reads of its tenants, from TTSTenants to the files."""
+"""Tenants of a shared pool, from TTSTenants to the files that its server reads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def entry(**spec: Any) -> SharedTenant:
 
 
 def read(folder: Path, *tenants: Key) -> dict[str, SharedTenant]:
-    """What a server reads of the ConfigMaps with these tenants."""
+    """Write the ConfigMaps with these tenants, and read them as a server does."""
     found: dict[str, SharedTenant] = {}
     for manifest in tenant_shards(POOL, "espeak", {key: entry() for key in tenants}):
         for name, text in manifest.body["data"].items():
