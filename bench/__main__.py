@@ -39,6 +39,7 @@ MEASUREMENTS = {
     "kokoro_peers": "Other servers beside ours on the same weights",
     "remote": "Another speech server behind ours",
     "published": "Loads that others publish",
+    "shared_pools": "A pool of 1,000 tenants",
     "soak": "Half an hour of mixed load",
     "slow_readers": "Memory after slow readers",
     "engine_alone": "The engine alone",

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from tts_operator.cli.main import run_flags, waker_flags
 from tts_server.cli import parser as server_parser
 from tts_server.config.schema import CONFIG_FILE, QUOTA_FILE, QuotaConfig, ServerConfig
+from tts_server.config.shared_tenants import SharedTenant
 from tts_server.engine_check.cli import parser as check_parser
 from tts_server.model_files.cli import parser as fetch_parser
 
@@ -24,6 +25,13 @@ FILES: Mapping[str, tuple[type[BaseModel], str]] = {
         " `storage.directory`, which need a restart.",
     ),
     QUOTA_FILE: (QuotaConfig, "File that `--quota` names, likewise. A limit that is not set is not enforced."),
+    "tenants-00.json": (
+        SharedTenant,
+        "Files `tenants-00.json` to `tenants-15.json` in the folder `tenantsDirectory` of a pool of role Shared:"
+        ' `{"tenants": {"<namespace>.<name>": {...}}}`, with these fields for each tenant. A tenant belongs to the'
+        " file whose number is the first byte of the SHA-256 of its name, modulo 16. A running server applies changes"
+        " to the tenants that they concern.",
+    ),
 }
 FORMATS = {"ipvanynetwork": "network"}
 """Names of JSON schema formats for people."""

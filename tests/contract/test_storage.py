@@ -174,6 +174,29 @@ async def test_the_oldest_audio_makes_room_for_the_newest(files_store: FilesHarn
     assert 8 <= sum(there) <= 10
 
 
+async def test_a_tenant_that_stores_much_makes_room_at_its_own_cost(files_store: FilesHarness) -> None:
+    harness = files_store
+    kept = new_key("team-quiet.quiet", "mp3")
+    await harness.store.keep(kept, b"x" * 100)
+    for _ in range(30):
+        await harness.advance(1)
+        await harness.store.keep(new_key(ACME, "mp3"), b"x" * 100)
+    assert await harness.store.fetch(kept) is not None, "though it is the oldest"
+    assert sum(name.startswith(ACME) for name in harness.files) <= 9
+
+
+async def test_a_shared_pool_sweeps_what_all_its_tenants_have_stored(object_store: ObjectStore) -> None:
+    config, day_later = object_store.bucket(prefix="shared/espeak"), time.time() + 86_401
+    store = S3Store(config, DAY, "", now=lambda: day_later)
+    try:
+        for tenant in (ACME, "team-quiet.quiet"):
+            await store.keep(new_key(tenant, "mp3"), b"x")
+        while object_store.names(config):  # a sweep starts at a random key, the next one at the first
+            await store.sweep()
+    finally:
+        store.close()
+
+
 async def test_what_the_whole_store_cannot_hold_is_refused(files_store: FilesHarness) -> None:
     harness = files_store
     kept = new_key(ACME, "mp3")

@@ -944,11 +944,11 @@ REFUSED: dict[str, tuple[Object, str]] = {
     ),
     "a shared tenant with a schedule": (
         tenant(isolation="Shared", schedule={"default": DAY}),
-        "isolation Shared does not allow schedule, autoscaling, redis or storage",
+        "isolation Shared does not allow schedule, autoscaling, rollout, redis, storage or cors",
     ),
     "a shared tenant with a Redis": (
         tenant(isolation="Shared", redis={"secretRef": {"name": "r"}}),
-        "isolation Shared does not allow schedule, autoscaling, redis or storage",
+        "isolation Shared does not allow schedule, autoscaling, rollout, redis, storage or cors",
     ),
     "a shared tenant with an issuer": (
         tenant(
@@ -956,6 +956,14 @@ REFUSED: dict[str, tuple[Object, str]] = {
             auth={"modes": ["JWT"], "external": {"jwksURL": "https://x.example", "issuer": "i", "audience": "a"}},
         ),
         "isolation Shared does not allow auth.external",
+    ),
+    "a shared tenant without a credential": (
+        tenant(isolation="Shared", auth={"modes": ["None"]}),
+        "isolation Shared does not allow auth.modes None",
+    ),
+    "a shared tenant with pages of its own": (
+        tenant(isolation="Shared", cors={"allowedOrigins": ["https://app.example"]}),
+        "isolation Shared does not allow schedule, autoscaling, rollout, redis, storage or cors",
     ),
     "a link that never expires": (tenant(storage={"linkSeconds": 0}), "spec.storage.linkSeconds"),
     "a pause of more than ten seconds": (model(pauses={"lineMilliseconds": 10_001}), "less than or equal to 10000"),

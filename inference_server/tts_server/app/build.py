@@ -13,6 +13,7 @@ import structlog
 
 from tts_server.app.asgi import asgi
 from tts_server.app.engine_python import engine_python
+from tts_server.app.shared_tenants import SharedTenants
 from tts_server.auth.authenticate import read_digests, read_tenants, read_token
 from tts_server.cache.factory import open_cache
 from tts_server.config.api_keys import shown_name
@@ -36,6 +37,7 @@ from tts_server.inference.speech_server.client import ServerHooks
 from tts_server.inference.speech_server.factory import speech_server_client
 from tts_server.malloc_tuning import give_back_freed_memory
 from tts_server.pipeline.server import MakeEngineClient, ServerState, quota_key
+from tts_server.pipeline.tenants import Tenants
 from tts_server.quota.admission import Admission
 from tts_server.quota.memory_quota import MemoryQuota
 from tts_server.quota.resilient_quota import ResilientQuota
@@ -81,13 +83,14 @@ class Application:
         self.server = ServerState(
             make_engine_client=make_engine_client or self._engine_client,
             quota=Admission(self._guard or counters, sources.quota, config.max_replicas),
-            store=open_store(config.storage, config.tenant),
+            store=open_store(config.storage, _owner(config)),
             links=Links(
                 link_secret(config.storage.directory),
                 config.tenant_uid,
                 place=place_of(sources.replica) if sources.replica else "",
             ),
         )
+        self._tenants = self._shared_tenants(config)
         self._open_cache(config)
         self.server.peers = _peers(config)
         self.asgi = asgi(self.server)
@@ -110,6 +113,9 @@ class Application:
         await self._reload_keys()
         await self._reload_identity()
         await self.server.show(self._config)
+        if self._tenants is not None:
+            self._count_from_zero("tenants")
+            await self._tenants.start(self.watcher, self._count_tenants)
         running = (self.watcher.run(), self._sweep(), self._give_back_memory())
         self._tasks = [asyncio.create_task(each) for each in running]
         if self._guard is not None:
@@ -126,6 +132,8 @@ class Application:
         self.server.store.close()
         if self.server.cache is not None:
             self.server.cache.close()
+        if self._tenants is not None:
+            self._tenants.close()
         if self.server.peers is not None:
             await self.server.peers.close()
         await self.server.identity.close()
@@ -158,6 +166,22 @@ class Application:
         await self._reload_keys()
         await self._reload_identity()
 
+    def _shared_tenants(self, config: ServerConfig) -> SharedTenants | None:
+        if config.tenants_directory is None:
+            return None
+        tenants = SharedTenants(self.server, config.tenants_directory, self._redis, config.cache.max_bytes)
+        self.server.tenants = Tenants({})  # from the first request on: this pool has no callers of its own
+        self.server.on_snapshot = tenants.update
+        return tenants
+
+    def _count_tenants(self, taken: bool) -> None:
+        self.server.metrics.config_loads.labels("tenants", "taken" if taken else "refused").inc()
+
+    def _update_tenants(self) -> None:
+        """Hand the pool's stores and keys on to its tenants."""
+        if self._tenants is not None:
+            self._tenants.update()
+
     def _count_from_zero(self, file: str) -> None:
         """Export both outcomes of a file's loads: `increase()` does not see a counter that begins at 1."""
         for outcome in ("taken", "refused"):
@@ -178,7 +202,7 @@ class Application:
         """Switch to another store for new audio; links to local audio in the old one end with it."""
         store = self.server.store
         if config.storage.s3 != self._config.storage.s3:
-            self.server.store = open_store(config.storage, config.tenant)
+            self.server.store = open_store(config.storage, _owner(config))
             store.close()
         else:
             store.limits = store_limits(config.storage)
@@ -188,9 +212,16 @@ class Application:
             old, self.server.peers = self.server.peers, _peers(config)
             if old is not None:
                 await old.close()
+        self._update_tenants()
 
     def _open_cache(self, config: ServerConfig) -> None:
         server, old = self.server, self.server.cache
+        if self._tenants is not None:  # the tenants have caches of their own, within one budget
+            budget = self._tenants.budget
+            budget.max_bytes = config.cache.max_bytes
+            server.metrics.cache_bytes.set_function(lambda: budget.bytes)
+            server.metrics.cache_entries.set_function(lambda: budget.entries)
+            return
         cache = server.cache = open_cache(config, self._redis)
         server.metrics.cache_bytes.set_function(lambda: cache.memory.bytes if cache else 0)
         server.metrics.cache_entries.set_function(lambda: len(cache.memory) if cache else 0)
@@ -248,13 +279,22 @@ class Application:
         """Update the metrics of limits. A Member enforces none, and its pod may not reach the store."""
         if self._config.role == "Member":
             return
-        remaining = await self.server.admission.remaining(quota_key(self._config), "")
-        self.server.set_remaining(self._config.tenant, remaining)
-        self.server.forget_limits(self._config.tenant, remaining)
+        if self._tenants is not None:
+            for server in list(self._tenants.servers.values()):
+                if server.exports_limits and server.snapshot is not None:
+                    await self._show_limits(server, server.snapshot.config)
+            return
+        await self._show_limits(self.server, self._config)
+
+    async def _show_limits(self, server: ServerState, config: ServerConfig) -> None:
+        remaining = await server.admission.remaining(quota_key(config), "")
+        server.set_remaining(config.tenant, remaining)
+        server.forget_limits(config.tenant, remaining)
 
     async def _reload_signing_keys(self) -> None:
         async with self._identity_lock:
             await self.server.identity.take_signing_keys(self._config)
+        self._update_tenants()
         if self.server.identity.current_kid:
             log.info("signing keys reloaded", kid=self.server.identity.current_kid)
 
@@ -268,6 +308,7 @@ class Application:
             except BrokenFile as error:
                 # Without a stack trace: the folder is the cause.
                 log.error("signing keys invalid", reason=str(error))  # noqa: TRY400
+        self._update_tenants()
 
     async def _sweep(self) -> None:
         while True:
@@ -275,6 +316,8 @@ class Application:
                 await self.server.store.sweep()
                 if self.server.cache is not None:
                     await self.server.cache.sweep()
+                if self._tenants is not None:
+                    await self._tenants.sweep()
             except (OSError, StorageUnavailable) as error:
                 log.warning("expired audio not deleted", reason=str(error))
             await asyncio.sleep(SWEEP_SECONDS)
@@ -349,6 +392,11 @@ def _shared_counters(
 
     client = redis_client(config)
     return client, ResilientQuota(RedisQuota(client), counters, time.monotonic)
+
+
+def _owner(config: ServerConfig) -> str:
+    """Return the tenant whose audio the store holds; empty for a shared pool, which holds that of all its tenants."""
+    return "" if config.role == "Shared" else config.tenant
 
 
 def _internal_folders(config: ServerConfig) -> dict[str, Path]:

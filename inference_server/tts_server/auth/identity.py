@@ -14,8 +14,9 @@ from tts_server.auth.external_issuer import ExternalTokens, PublicKey, read_key_
 from tts_server.auth.failure_throttle import FailureThrottle
 from tts_server.auth.jwks import Fetch, FetchFailed, KeySet, fetch_document
 from tts_server.auth.jws import invalid, parse
-from tts_server.auth.refresh_tokens import MemoryRefreshTokens, RefreshTokens, refused
+from tts_server.auth.refresh_tokens import MemoryRefreshTokens, RefreshTokens, TenantRefreshTokens, refused
 from tts_server.auth.signing_keys import SigningKeys, generate_keys, read_signing_keys
+from tts_server.auth.verified_tokens import VerifiedTokens
 from tts_server.config.schema import AuthMode, ExternalIssuer, ServerConfig
 from tts_server.errors import InvalidParameter, RefreshUnavailable
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from tts_server.redis.client import RedisClient
 
 GENERATION_CHARACTERS = 16
+MOST_FAMILIES_OF_A_TENANT = 1000
+"""Families of refresh tokens of one tenant of a shared pool, some 400 kB in memory."""
+MOST_TOKENS_OF_A_TENANT = 128
+"""Access tokens of one tenant of a shared pool that are remembered as verified, some 30 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,24 @@ class Identity:
             return
         self._keys = await asyncio.to_thread(read_signing_keys, config.auth.signing_directory)
         self.authority = TokenAuthority(config.tenant, config.tenant_uid, self._keys)
+
+    def share(self, pool: "Identity", config: ServerConfig, redis: "RedisClient | None") -> None:
+        """Become the identity of a tenant of a shared pool, which signs with the pool's keys.
+
+        `iss` and `aud` are the tenant's own. Failures are counted by address for all tenants together.
+        """
+        self.failures = pool.failures
+        before, keys, self._keys = self.authority, self._keys, pool._keys  # noqa: SLF001 - of the same class
+        if AuthMode.JWT not in config.auth.modes:
+            self.authority = self.refresh = None
+            return
+        if before is None or keys is not self._keys:
+            verified = VerifiedTokens(most_tokens=MOST_TOKENS_OF_A_TENANT)
+            self.authority = TokenAuthority(config.tenant, config.tenant_uid, self._keys, verified)
+        if self.refresh is None:
+            self._alone = MemoryRefreshTokens(most_families=MOST_FAMILIES_OF_A_TENANT)
+            tokens = self._refresh_tokens(config, redis)
+            self.refresh = None if tokens is None else TenantRefreshTokens(tokens, config.tenant_uid)
 
     @property
     def current_kid(self) -> str:

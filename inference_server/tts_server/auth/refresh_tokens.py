@@ -23,6 +23,8 @@ REFRESH_SECONDS = 86_400
 MOST_FAMILIES = 100_000
 """Maximum families of one tenant, some 40 MB; beyond it the one that was used longest ago is revoked."""
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}")
+TENANT_CHARACTERS = 16
+"""Length of the part before the first dot of a refresh token in a shared pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +121,26 @@ class MemoryRefreshTokens:
             if oldest.until > now and len(self._families) <= self._most_families:
                 return
             self._families.popitem(last=False)
+
+
+def tenant_part(tenant_uid: str) -> str:
+    """First part of this tenant's refresh tokens in a shared pool, where it tells whose they are."""
+    return digest(tenant_uid)[:TENANT_CHARACTERS]
+
+
+class TenantRefreshTokens:
+    """`RefreshTokens` of one tenant of a shared pool: `<tenant>.<family>.<secret>`."""
+
+    def __init__(self, tokens: RefreshTokens, tenant_uid: str) -> None:
+        self._tokens = tokens
+        self._tenant = tenant_part(tenant_uid)
+
+    async def start(self, holder: str) -> str:
+        return f"{self._tenant}.{await self._tokens.start(holder)}"
+
+    async def renew(self, token: str) -> Renewal:
+        tenant, _, rest = token.partition(".")
+        if tenant != self._tenant:
+            raise refused()
+        renewal = await self._tokens.renew(rest)
+        return Renewal(renewal.holder, f"{tenant}.{renewal.token}")

@@ -26,8 +26,9 @@ class _Verified(NamedTuple):
 class VerifiedTokens:
     """Tokens that one set of keys has signed for one issuer. With other keys, begin with an empty one."""
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, now: Callable[[], float] = time.time, most_tokens: int = MOST_TOKENS) -> None:
         self._now = now
+        self._most_tokens = most_tokens
         self._known: dict[bytes, _Verified] = {}
 
     def __len__(self) -> int:
@@ -44,7 +45,7 @@ class VerifiedTokens:
 
     def remember(self, token: Unverified, subject: str) -> None:
         """Remember a token that has just been verified, with `exp`, `nbf` and `iat` among its claims."""
-        if len(self._known) >= MOST_TOKENS:
+        if len(self._known) >= self._most_tokens:
             del self._known[next(iter(self._known))]
         claims = token.claims
         begins, expires = max(int(claims["nbf"]), int(claims["iat"])), int(claims["exp"])

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tts_server.cache.memory import CacheLimits, MemoryCache
+from tts_server.cache.memory import CacheBudget, CacheLimits, MemoryCache
 from tts_server.cache.resilient import ResilientCache
 from tts_server.cache.storage import StorageCache
 from tts_server.cache.tiered import TieredCache
@@ -32,6 +32,19 @@ def open_cache(config: ServerConfig, redis: "RedisClient | None") -> TieredCache
         ResilientCache(store, "store", (StorageUnavailable, OSError), STORE_SECONDS, Breaker(limits=SERVICE)),
         settings.small_bytes,
     )
+
+
+def open_tenant_cache(config: ServerConfig, redis: "RedisClient | None", budget: CacheBudget) -> TieredCache | None:
+    """The cache of one tenant of a shared pool; None if the tenant has it disabled.
+
+    Large audio stays in memory: in a folder, or under one prefix, the tenants would evict each other's.
+    """
+    settings = config.cache
+    if not settings.enabled:
+        return None
+    memory = MemoryCache(CacheLimits(settings.max_entries, settings.max_bytes), budget=budget)
+    small = None if redis is None else _redis_cache(redis, config.tenant_uid)
+    return TieredCache(memory, small, None, settings.small_bytes)
 
 
 def _redis_cache(redis: "RedisClient", tenant: str) -> ResilientCache:

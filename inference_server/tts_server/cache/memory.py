@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tts_server.cache.protocol import CachedReply
 
@@ -16,12 +16,38 @@ class CacheLimits:
     max_bytes: int
 
 
-class MemoryCache:
-    """`Cache` that evicts the least recently used entry when a limit is reached."""
+@dataclass(eq=False, slots=True)
+class CacheBudget:
+    """Memory that the caches of several tenants share.
 
-    def __init__(self, limits: CacheLimits, now: Callable[[], float] = time.time) -> None:
+    The cache with the most bytes gives way: a tenant within an equal part of the budget loses nothing to the others.
+    """
+
+    max_bytes: int
+    caches: "set[MemoryCache]" = field(default_factory=set)
+    """Caches with entries."""
+    bytes: int = 0
+
+    @property
+    def entries(self) -> int:
+        """Entries of all caches."""
+        return sum(len(cache) for cache in self.caches)
+
+    def make_room(self) -> None:
+        """Evict until the budget is kept."""
+        while self.bytes > self.max_bytes and self.caches:
+            max(self.caches, key=lambda cache: cache.bytes).evict()
+
+
+class MemoryCache:
+    """`Cache` that evicts the least recently used entry when a limit is reached, its own or that of its budget."""
+
+    def __init__(
+        self, limits: CacheLimits, now: Callable[[], float] = time.time, budget: CacheBudget | None = None
+    ) -> None:
         self._limits = limits
         self._now = now
+        self._budget = CacheBudget(limits.max_bytes) if budget is None else budget
         self._entries: OrderedDict[str, CachedReply] = OrderedDict()
         self.bytes = 0
         """Bytes of audio in the cache."""
@@ -44,9 +70,14 @@ class MemoryCache:
         if len(entry.content) > self._limits.max_bytes or entry.expires <= self._now():
             return
         self._entries[key] = entry
-        self.bytes += len(entry.content)
+        self._count(len(entry.content))
         while self.bytes > self._limits.max_bytes or len(self._entries) > self._limits.max_entries:
-            self._drop(next(iter(self._entries)))
+            self.evict()
+        self._budget.make_room()
+
+    def evict(self) -> None:
+        """Drop the least recently used entry."""
+        self._drop(next(iter(self._entries)))
 
     async def sweep(self) -> None:
         now = self._now()
@@ -55,9 +86,17 @@ class MemoryCache:
 
     def close(self) -> None:
         self._entries.clear()
-        self.bytes = 0
+        self._count(-self.bytes)
 
     def _drop(self, key: str) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self.bytes -= len(entry.content)
+            self._count(-len(entry.content))
+
+    def _count(self, change: int) -> None:
+        self.bytes += change
+        self._budget.bytes += change
+        if self._entries:
+            self._budget.caches.add(self)
+        else:
+            self._budget.caches.discard(self)

@@ -36,7 +36,7 @@ def read_model(path: Path, model: type[M]) -> M:
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
         return model.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        raise BrokenFile(f"{path}: {_mistakes(error)}") from None
+        raise BrokenFile(f"{path}: {mistakes(error)}") from None
     except OSError as error:
         raise FailedForNow(f"{path}: {error.strerror}") from None
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
@@ -45,7 +45,7 @@ def read_model(path: Path, model: type[M]) -> M:
         raise BrokenFile(f"{path} is not valid {'JSON' if path.suffix == '.json' else 'YAML'}{_where(error)}") from None
 
 
-def _mistakes(error: ValidationError) -> str:
+def mistakes(error: ValidationError) -> str:
     """List every mistake as `field: what is wrong with it`."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
     listed = [

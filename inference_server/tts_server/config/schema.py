@@ -467,6 +467,9 @@ class RedisConfig(RemoteHost):
         return self
 
 
+PublicURL = Annotated[
+    str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$", max_length=512), AfterValidator(with_an_authority)
+]
 Weight = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
 """Weight in weighted fair queueing: while both wait, 10 gets ten times as many characters spoken as 1."""
 
@@ -491,8 +494,13 @@ class ServerConfig(ConfigModel):
     """``<namespace>.<name>`` in a cluster."""
     tenant_uid: str = ""
     """UID of the TTSTenant, kept with state outside Kubernetes: a later tenant of the same name inherits nothing."""
-    role: Literal["Entry", "Member"] = "Entry"
-    """Entry: serves callers. Member: serves only the entry pools of its tenant and of `tenants`, by credentials."""
+    role: Literal["Entry", "Member", "Shared"] = "Entry"
+    """Entry: serves callers. Member: serves only the entry pools of its tenant and of `tenants`, by credentials.
+
+    Shared: serves the callers of the tenants in `tenantsDirectory`; `tenant` is then the name of the pool itself.
+    """
+    tenants_directory: Path | None = None
+    """Role Shared: folder of `tenants-00.json` to `tenants-15.json`, which may be missing. Changes need no restart."""
     weight: Weight = 1.0
     """Weight of this pool's own tenant among `tenants`."""
     tenants: Annotated[tuple[PoolTenant, ...], Field(max_length=100)] = ()
@@ -512,12 +520,7 @@ class ServerConfig(ConfigModel):
     auth: AuthConfig = AuthConfig()
     cors: CorsConfig | None = None
     """Unset: browsers let only pages of this server call it."""
-    public_url: (
-        Annotated[
-            str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$", max_length=512), AfterValidator(with_an_authority)
-        ]
-        | None
-    ) = None
+    public_url: PublicURL | None = None
     """URL at which callers reach this server, for links; a path may follow the host. Unset: as the request came.
 
     `X-Forwarded-Proto`, `-Host` and `-Prefix` of `auth.trustedProxies` say how it came to them.
@@ -548,6 +551,18 @@ class ServerConfig(ConfigModel):
             raise ValueError(f"tenants: {self.tenant} is this pool's own tenant, whose weight is the field weight")
         if twice := next((name for name, times in names.items() if times > 1), None):
             raise ValueError(f"tenants: {twice} is listed twice")
+        return self
+
+    @model_validator(mode="after")
+    def _shared_with_tenants(self) -> Self:
+        if (self.role == "Shared") != (self.tenants_directory is not None):
+            raise ValueError("tenantsDirectory: a pool of role Shared needs it, and no other role has it")
+        if self.role == "Shared" and AuthMode.NONE in self.auth.modes:
+            raise ValueError("auth.modes: a credential tells the tenants of a shared pool apart: remove None")
+        if self.role == "Shared" and self.auth.external is not None:
+            raise ValueError("auth.external: a shared pool accepts only the keys of its tenants, and its own tokens")
+        if self.role == "Shared" and self.storage.s3 is not None and not self.storage.s3.prefix.strip("/"):
+            raise ValueError("storage.s3.prefix: a shared pool needs one of its own, as it deletes what expires there")
         return self
 
     def weight_of(self, tenant: str) -> float | None:

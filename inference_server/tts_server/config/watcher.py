@@ -94,6 +94,10 @@ class Watcher:
         else:
             watched.reload, watched.report_missing = reload, report_missing
 
+    def retry(self, path: Path) -> None:
+        """Reload a watched path at the next poll, though it has not changed."""
+        self._watched[path].retry_at = self._now()
+
     def forget(self, path: Path) -> None:
         """Stop watching a path."""
         self._watched.pop(path, None)

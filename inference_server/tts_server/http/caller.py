@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from starlette.requests import Request
 
-from tts_server.auth.authenticate import NO_ENTRY, Caller, Share, authenticate
+from tts_server.auth.authenticate import NO_ENTRY, Caller, Share, authenticate, bearer
 from tts_server.config.schema import AuthConfig
 from tts_server.errors import (
     InvalidGrant,
@@ -41,9 +41,15 @@ CALLER_ERRORS = (
 
 
 def server_of(request: Request) -> ServerState:
-    """Return the server of this application."""
+    """Return the server of this application; in a shared pool the tenant's, once its request is known to be its."""
     server: ServerState = request.app.state.server
-    return server
+    return context_of(request.scope).tenant_server or server
+
+
+def enter_tenant(request: Request, server: ServerState | None) -> ServerState:
+    """Serve the rest of the request by a tenant's state; by the pool's, which serves no caller, if it is None."""
+    context_of(request.scope).tenant_server = server
+    return server_of(request)
 
 
 async def admit_caller(request: Request, *, any_tenant: bool = False) -> Caller:
@@ -51,11 +57,12 @@ async def admit_caller(request: Request, *, any_tenant: bool = False) -> Caller:
 
     `any_tenant`: entry pools of the other tenants that this pool serves are admitted too.
     """
-    server = server_of(request)
+    server, authorization = server_of(request), authorization_of(request)
+    if server.tenants is not None:
+        server = enter_tenant(request, server.tenants.with_credential(bearer(authorization)))
     if server.snapshot is None:
         raise Overloaded("The engines are still loading.")
     config = server.snapshot.config
-    authorization = authorization_of(request)
     address = address_of(request, config.auth)
     member = config.role == MEMBER
     try:

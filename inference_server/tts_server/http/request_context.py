@@ -54,6 +54,8 @@ class RequestContext:
     status: int = 0
     failure: str = ""
     """Error code; empty for a success."""
+    tenant_server: ServerState | None = None
+    """In a shared pool, the state of the tenant whose request it is; unset until that is known."""
     span: Span = INVALID_SPAN
     """Span of the whole request."""
 
@@ -128,7 +130,7 @@ class RequestContextMiddleware:
 
     def _account(self, context: RequestContext, scope: Scope) -> None:
         duration = time.monotonic() - context.account.begun
-        tenant = context.caller.share.tenant or self._own_tenant()
+        tenant = context.caller.share.tenant or self._own_tenant(context)
         if context.speech:
             self._measure(context, tenant, duration)
         if context.path in UNLOGGED_PATHS:
@@ -150,9 +152,10 @@ class RequestContextMiddleware:
         level = log.error if context.is_server_failure else log.info
         level("request", **fields, duration=round(duration, 4))
 
-    def _own_tenant(self) -> str:
+    def _own_tenant(self, context: RequestContext) -> str:
         """Tenant label of a request that was not authenticated."""
-        return self._server.snapshot.config.tenant if self._server.snapshot is not None else UNKNOWN
+        snapshot = (context.tenant_server or self._server).snapshot
+        return snapshot.config.tenant if snapshot is not None else UNKNOWN
 
     def _measure(self, context: RequestContext, tenant: str, duration: float) -> None:
         metrics, account = self._server.metrics, context.account

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
@@ -35,16 +37,57 @@ log = structlog.get_logger(__name__)
 MakeEngineClient = Callable[[ModelConfig], EngineClient]
 
 
+class TenantIndex(Protocol):
+    """The tenants of a shared pool, found by what a request brings."""
+
+    def named(self, name: str) -> "ServerState | None":
+        """Return the tenant `<namespace>.<name>`."""
+
+    def with_key(self, key: bytes) -> "ServerState | None":
+        """Return the tenant whose API key this is."""
+
+    def with_credential(self, credential: bytes | None) -> "ServerState | None":
+        """Return the tenant of an API key, or the one that an access token names: the token is not verified here."""
+
+    def with_refresh_token(self, token: str | None) -> "ServerState | None":
+        """Return the tenant that a refresh token names: the token is not checked here."""
+
+
 def quota_key(config: ServerConfig) -> str:
     """Return the key of the tenant's counters: its UID, so that a later tenant of the same name starts at zero."""
     return config.tenant_uid or config.tenant
 
 
-class ServerState:
-    """Created once per process; `snapshot` is None until the engines are loaded."""
+@dataclass(slots=True)
+class ProcessState:
+    """State that a process has once, however many tenants it serves."""
 
-    def __init__(self, *, make_engine_client: MakeEngineClient, quota: Admission, store: Store, links: Links) -> None:
+    metrics: Metrics = field(default_factory=Metrics)
+    tracing: Tracing = field(default_factory=NoTracing)
+    threads: EncodingThreads = field(default_factory=EncodingThreads)
+    language_model: StatisticalModel = field(default_factory=StatisticalModel)
+    draining: bool = False
+
+
+class ServerState:
+    """Created once per process, and by a shared pool once more for each tenant.
+
+    `snapshot` is None until the engines are loaded.
+    """
+
+    def __init__(
+        self,
+        *,
+        make_engine_client: MakeEngineClient,
+        quota: Admission,
+        store: Store,
+        links: Links,
+        process: ProcessState | None = None,
+    ) -> None:
+        self.process = ProcessState() if process is None else process
         self.snapshot: ServingSnapshot | None = None
+        self.on_snapshot: Callable[[], None] = lambda: None
+        """Called when `snapshot` was replaced, before engines stop that it lacks."""
         self.keyring = Keyring()
         self.identity = Identity()
         self.admission = quota
@@ -52,15 +95,47 @@ class ServerState:
         self.links = links
         self.peers: Peers | None = None
         self.cache: Cache | None = None
-        self.metrics = Metrics()
-        self.tracing: Tracing = NoTracing()
-        self.threads = EncodingThreads()
-        self.language_model = StatisticalModel()
-        self.draining = False
-        self._make_engine_client = make_engine_client
+        self.tenants: TenantIndex | None = None
+        """In a shared pool, the tenants that it serves."""
+        self.exports_limits = False
+        """Whether metrics show the limits: from the first request on."""
+        self.make_engine_client = make_engine_client
         self._changing = asyncio.Lock()
         self._retiring: asyncio.Task[None] | None = None
         """Stops the engines of replaced snapshots; each reload's task awaits the one before it."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """Metrics of the process."""
+        return self.process.metrics
+
+    @property
+    def tracing(self) -> Tracing:
+        """Tracing of the process."""
+        return self.process.tracing
+
+    @tracing.setter
+    def tracing(self, tracing: Tracing) -> None:
+        self.process.tracing = tracing
+
+    @property
+    def threads(self) -> EncodingThreads:
+        """Threads that encode audio."""
+        return self.process.threads
+
+    @property
+    def language_model(self) -> StatisticalModel:
+        """Statistics that tell languages of one script apart."""
+        return self.process.language_model
+
+    @property
+    def draining(self) -> bool:
+        """Whether the process is shutting down."""
+        return self.process.draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self.process.draining = draining
 
     @property
     def ready(self) -> bool:
@@ -87,6 +162,7 @@ class ServerState:
 
     def set_remaining(self, tenant: str, status: LimitStatus) -> None:
         """Export each limit, and what remains of it, as metrics."""
+        self.exports_limits = True
         for name, limit in status.items():
             if name in METERED:
                 self.metrics.quota_remaining_of(tenant, name).set(limit.remaining)
@@ -124,7 +200,8 @@ class ServerState:
                 config, names, engine_clients, self._guarded(engine_clients, names.fallbacks, old)
             )
             self.admission = Admission(self.admission.quota, self.admission.config, config.max_replicas)
-            self.metrics.entry_pool.set(config.role == "Entry")
+            self.metrics.entry_pool.set(config.role != "Member")
+            self.on_snapshot()
             _log_models(config, engine_clients, added)
             decision = select_voice(names, VoiceSelector(model=None, voice=None), names.default_model)
             if needs_statistics(decision.default_language, names.routed_languages):
@@ -178,7 +255,7 @@ class ServerState:
             if old is not None and previous is not None and _same_engine(previous, model):
                 engine_clients[model.name] = old.engine_clients[model.name]
             else:
-                engine_clients[model.name] = self._make_engine_client(model)
+                engine_clients[model.name] = self.make_engine_client(model)
                 added.append(model.name)
         return engine_clients, added
 

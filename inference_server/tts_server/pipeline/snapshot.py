@@ -26,14 +26,20 @@ class ServingSnapshot:
     """Set while no request is in flight, after the first."""
     coalescer: Coalescer = field(default_factory=Coalescer)
     """Streams of this snapshot's engines: a request never joins one whose engine is about to stop."""
+    pool: "ServingSnapshot | None" = None
+    """In a shared pool, the pool's snapshot, whose engines a tenant's snapshot uses: its requests hold both."""
 
     def enter(self) -> None:
         """Hold the snapshot for one request."""
+        if self.pool is not None:
+            self.pool.enter()
         self.requests += 1
         self.idle.clear()
 
     def leave(self) -> None:
         """Release one request's hold on the snapshot."""
+        if self.pool is not None:
+            self.pool.leave()
         self.requests -= 1
         if self.requests == 0:
             self.idle.set()

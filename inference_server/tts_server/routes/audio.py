@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from tts_server.audio import FORMATS, media_type
 from tts_server.errors import AudioGone, PermissionDenied, StorageUnavailable
-from tts_server.http.caller import READING, server_of
+from tts_server.http.caller import READING, enter_tenant, server_of
 from tts_server.http.errors import RangeNotSatisfiable
 from tts_server.http.openapi import answer, errors
 from tts_server.http.openapi import request as reads
@@ -54,6 +54,8 @@ async def audio(
 ) -> Response:
     """Return the audio of a signed link, or the requested part of it. Call links as they are; do not build them."""
     server = server_of(request)
+    if server.tenants is not None:
+        server = enter_tenant(request, server.tenants.named(key.partition("/")[0]))
     if not (expires.isascii() and expires.isdigit() and len(expires) <= LONGEST_NUMBER):
         raise PermissionDenied("The link is incomplete: it needs its expires, replica and signature.")
     permission = LinkGrant(replica, int(expires), signature)

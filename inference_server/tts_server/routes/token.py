@@ -26,7 +26,7 @@ from tts_server.errors import (
     Unauthenticated,
 )
 from tts_server.http.body import BODY_ERRORS, FORM, checked, read_fields
-from tts_server.http.caller import MEMBER, READING, address_of, authorization_of, refuse_guess, server_of
+from tts_server.http.caller import MEMBER, READING, address_of, authorization_of, enter_tenant, refuse_guess, server_of
 from tts_server.http.errors import NotFound
 from tts_server.http.openapi import JSON, errors, ok
 from tts_server.http.openapi import request as reads
@@ -99,9 +99,10 @@ class KeySet(BaseModel):
 )  # fmt: skip
 async def token(request: Request, response: Response) -> TokenAnswer:
     """Give an access token of five minutes for an API key, and a refresh token that is good once."""
-    server = server_of(request)
-    authority, auth = _authority(server)
+    _authority(server_of(request))
     body = checked(TokenBody, await read_fields(request, request.app.state.incoming_bodies))
+    server = _tenant(request, body)
+    authority, auth = _authority(server)
     try:
         grant = await _granted(request, body, server, authority)
     except Unauthenticated as error:
@@ -127,6 +128,16 @@ async def jwks(request: Request, response: Response) -> KeySet:
     authority, _ = _authority(server_of(request))
     response.headers["Cache-Control"] = f"public, max-age={KEY_SET_SECONDS}"
     return KeySet.model_validate(authority.require_key().key_set)
+
+
+def _tenant(request: Request, body: TokenBody) -> ServerState:
+    """Return the server, in a shared pool that of the tenant whose API key or refresh token was sent."""
+    server = server_of(request)
+    if server.tenants is None:
+        return server
+    key = _presented_key(request, body)
+    found = server.tenants.with_key(key) if key is not None else server.tenants.with_refresh_token(body.refresh_token)
+    return enter_tenant(request, found)
 
 
 async def _granted(request: Request, body: TokenBody, server: ServerState, authority: TokenAuthority) -> Grant:

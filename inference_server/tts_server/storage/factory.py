@@ -9,7 +9,7 @@ CACHE = ".cache"
 
 
 def open_store(storage: StorageConfig, tenant: str) -> Store:
-    """The store of audio that clients fetch by link."""
+    """The store of audio that clients fetch by link; a shared pool's, of all its tenants, has no `tenant`."""
     limits = store_limits(storage)
     if storage.s3 is not None:
         return _object_store(storage.s3, limits, tenant)

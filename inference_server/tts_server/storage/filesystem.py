@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import time
+from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -103,18 +104,29 @@ class FilesystemStore:
             return file.read()
 
     def _sweep(self) -> int:
-        now = self._now()
-        files = sorted(self._files(), key=lambda file: file.modified)  # the oldest first
-        kept = sum(file.size for file in files)
-        enough = self.limits.max_bytes if kept <= self.limits.max_bytes else int(self.limits.max_bytes * ROOM)
-        for file in files:
+        now, limits = self._now(), self.limits
+        kept: defaultdict[Path, deque[_File]] = defaultdict(deque)  # by the tenant's folder
+        sizes: defaultdict[Path, int] = defaultdict(int)
+        total = 0
+        for file in sorted(self._files(), key=lambda file: file.modified):  # the oldest first
             unfinished = file.path.name.startswith(UNFINISHED)
-            expired = now - file.modified >= (ABANDONED_SECONDS if unfinished else self.limits.retention_seconds)
-            if expired or (kept > enough and not unfinished):
-                with suppress(OSError):
-                    file.path.unlink()
-                    kept -= file.size
-        return kept
+            expired = now - file.modified >= (ABANDONED_SECONDS if unfinished else limits.retention_seconds)
+            if expired and _deleted(file):
+                continue
+            total += file.size
+            if not (unfinished or expired):
+                kept[file.path.parent].append(file)
+                sizes[file.path.parent] += file.size
+        enough = limits.max_bytes if total <= limits.max_bytes else int(limits.max_bytes * ROOM)
+        while total > enough and sizes:
+            largest = max(sizes, key=sizes.__getitem__)  # a tenant that stores little loses nothing to the others
+            file = kept[largest].popleft()
+            sizes[largest] -= file.size
+            if not kept[largest]:
+                del sizes[largest]
+            if _deleted(file):
+                total -= file.size
+        return total
 
     def _files(self) -> list[_File]:
         """The files that a server has written; the folder may contain others."""
@@ -128,6 +140,15 @@ class FilesystemStore:
                 if S_ISREG(state.st_mode):
                     found.append(_File(path, state.st_mtime, state.st_size))
         return found
+
+
+def _deleted(file: _File) -> bool:
+    """Delete a file; return whether it is gone."""
+    try:
+        file.path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _created(path: Path) -> int:

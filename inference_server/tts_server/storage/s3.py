@@ -54,7 +54,9 @@ R = TypeVar("R")
 
 
 class S3Store:
-    """`Store` in a bucket, under `<prefix><tenant>/`. Its client blocks, so it runs in a thread pool.
+    """`Store` in a bucket, under `<prefix><tenant>/`, or under `<prefix>` for a shared pool, which has no `tenant`.
+
+    Its client blocks, so it runs in a thread pool.
 
     If the object store does not respond, one caller waits for `CALL_SECONDS`; then the breaker opens.
     """
@@ -120,7 +122,7 @@ class S3Store:
 
     @property
     def _own_prefix(self) -> str:
-        return f"{self._prefix}{self._tenant}/"
+        return f"{self._prefix}{self._tenant}/" if self._tenant else self._prefix
 
     def _get(self, name: str) -> bytes | None:
         response = None

@@ -49,6 +49,11 @@ class Labelled(Generic[Series]):
         if self._series.pop(labels, None) is not None:
             self._metric.remove(*labels)
 
+    def forget(self, first: str) -> None:
+        """Drop the series whose first label has this value from the cache."""
+        for labels in [labels for labels in self._series if labels[0] == first]:
+            del self._series[labels]
+
 
 class Metrics:
     """All metrics, in a registry of this server's own."""
@@ -179,6 +184,22 @@ class Metrics:
                 self.audio_seconds.labels(tenant, model),
             )
         return timings
+
+    def forget(self, tenant: str) -> None:
+        """Remove every series of a tenant that this pool serves no more."""
+        for metric in (
+            self.requests, self.replies_cut, self.latency, self.first_audio, self.first_byte, self.audio_seconds,
+            self.inflight, self.queue_depth, self.queue_wait, self.quota_remaining, self.quota_limit, self.unkept_audio,
+            self.quota_refusals, self.quota_store_up,
+        ):  # fmt: skip
+            metric.remove_by_labels({"tenant": tenant})
+        for labelled in (
+            self.requests_of, self.inflight_of, self.queue_depth_of, self.queue_wait_of, self.quota_remaining_of,
+            self.quota_limit_of,
+        ):  # fmt: skip
+            labelled.forget(tenant)
+        for tenant_and_model in [key for key in self._timings if key[0] == tenant]:
+            del self._timings[tenant_and_model]
 
     def _seconds(self, name: str, documentation: str) -> Histogram:
         return Histogram(name, documentation, ("tenant", "model"), buckets=LATENCY_BUCKETS, registry=self.registry)

@@ -340,13 +340,18 @@ class TTSTenantSpec(APIModel):
             "auth.modes None is not allowed with exposure: anyone could call the endpoint",
         ),
         (
-            "self.isolation != 'Shared' || !(has(self.schedule) || has(self.autoscaling) || has(self.redis) || "
-            "has(self.storage))",
-            "isolation Shared does not allow schedule, autoscaling, redis or storage: the shared pool defines them",
+            "self.isolation != 'Shared' || !(has(self.schedule) || has(self.autoscaling) || has(self.rollout) || "
+            "has(self.redis) || has(self.storage) || has(self.cors))",
+            "isolation Shared does not allow schedule, autoscaling, rollout, redis, storage or cors: the shared pool"
+            " defines them",
         ),
         (
             "self.isolation != 'Shared' || !has(self.auth) || !has(self.auth.external)",
             "isolation Shared does not allow auth.external",
+        ),
+        (
+            "self.isolation != 'Shared' || !has(self.auth) || !('None' in self.auth.modes)",
+            "isolation Shared does not allow auth.modes None: credentials tell the tenants of a pool apart",
         ),
         (
             "size(self.models) == 0 || !has(self.models[0].minReplicas)",

@@ -35,6 +35,13 @@ def key_entries(data: Mapping[str, bytes]) -> KeyEntries:
     return KeyEntries(len(entries) - len(unusable), plain, tuple(name for name in unusable if name not in plain))
 
 
+def key_digests(data: Mapping[str, bytes]) -> dict[str, str]:
+    """SHA-256 of each usable key in hexadecimal, by its name as it may be shown: for a file that is no Secret."""
+    entries = {name: content for name, content in sorted(data.items()) if is_key_file(name)}
+    found = ((shown_name(name, position), key_digest(entries[name])) for position, name in enumerate(entries, 1))
+    return {name: digest.hex() for name, digest in found if digest is not None}
+
+
 def looks_plain(content: bytes) -> bool:
     """Whether an entry that is no hash seems to be a key itself, and not a hash in another form."""
     text = content.decode("utf-8", "replace").strip()

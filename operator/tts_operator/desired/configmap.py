@@ -1,34 +1,24 @@
 """ConfigMaps with the files that pods read: server.json and quota.json."""
 
 from tts_operator.api import TTSTenant
-from tts_operator.api.tenant import Quota
 from tts_operator.desired.metadata import pool_metadata, tenant_metadata
 from tts_operator.objects.manifest import Manifest
 from tts_operator.objects.names import quota_config_name, server_config_name
+from tts_operator.pod_files.quota_config import quota_config
 from tts_operator.pod_files.serialize import to_json
 from tts_operator.pod_files.server_config import server_config
 from tts_operator.resolve.resolved import Pool, Resolved
-from tts_server.config.schema import CONFIG_FILE, QUOTA_FILE, QuotaConfig
+from tts_server.config.schema import CONFIG_FILE, QUOTA_FILE
 
 
 def quota_config_map(resolved: Resolved) -> Manifest:
     """ConfigMap with quota.json: its own, because limits change more often than models, and for every pool at once."""
-    quota = (resolved.tenant and resolved.tenant.spec.quota) or Quota()
-    config = QuotaConfig(
-        requests_per_minute=resolved.requests_per_minute,
-        requests_per_day=quota.requests_per_day,
-        concurrent_requests=resolved.concurrent_requests,
-        audio_seconds_per_day=quota.audio_seconds_per_day,
-        characters_per_day=quota.characters_per_day,
-        max_text_characters=resolved.max_text_characters,
-        per_client_requests_per_minute=quota.per_client_requests_per_minute,
-    )
     return Manifest.of(
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": tenant_metadata(resolved, quota_config_name(resolved.key.name)),
-            "data": {QUOTA_FILE: to_json(config)},
+            "data": {QUOTA_FILE: to_json(quota_config(resolved))},
         }
     )
 

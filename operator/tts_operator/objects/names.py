@@ -52,6 +52,11 @@ def quota_config_name(tenant: str) -> str:
     return f"{tenant}-quota"
 
 
+def tenant_shard_name(pool: str, number: int) -> str:
+    """ConfigMap with one of the 16 files of a shared pool's tenants."""
+    return fitted(f"{pool}-tenants-{number:02}")
+
+
 def source_secret_name(tenant: str, model: str) -> str:
     """Secret with presigned URLs of the model's files, for a model whose files are in an object store."""
     return fitted(f"{tenant}-{model}-source")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from tests.support.doc_blocks import PAGES, ROOT, Block, blocks, script
 from tts_server.config.schema import ServerConfig
+from tts_server.config.shared_tenants import SharedTenant
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 COMMANDS = [block for block in BLOCKS if block.language == "sh"]
@@ -58,7 +60,12 @@ def test_every_block_is_run_or_says_why_not(block: Block) -> None:
             if block.places == ():
                 assert {"apiVersion", "kind", "metadata"} <= yaml.safe_load(block.text).keys(), "a whole manifest"
         case "json":
-            ServerConfig.model_validate_json(block.text)
+            document = json.loads(block.text)
+            if document.keys() == {"tenants"}:
+                for entry in document["tenants"].values():
+                    SharedTenant.model_validate_json(json.dumps(entry))
+            else:
+                ServerConfig.model_validate_json(block.text)
         case _:
             assert block.language in SHOWN_BY
     assert bool(block.reason) == ("norun" in block.places)

@@ -71,7 +71,7 @@ def test_a_file_that_makes_no_sense_is_refused_by_the_fields_name(changes: dict[
 
 
 def test_the_page_shows_a_file_that_is_taken() -> None:
-    (shown,) = re.findall(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    *_, shown = re.findall(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     assert [each.weight for each in ServerConfig.model_validate_json(shown).tenants] == [3.0, 10.0]
 
 
