@@ -105,7 +105,7 @@ class Resolved:
     signing: SigningKeys | None = None
     """Desired content of the Secret with signing keys; None unless the tenant issues access tokens."""
     autoscaler: AutoscalerChoice = field(default_factory=AutoscalerChoice)
-    """Who scales the pools, and by which metrics."""
+    """Autoscaler of the pools, with its metrics."""
     requests_per_minute: int = 0
     concurrent_requests: int | None = None
     max_text_characters: int = 0
