@@ -23,6 +23,7 @@ PUBLISHED = (
     "hack/README.md",
     "bench/RESULTS.md",
     "bench/plots/*",
+    "tests/calendars/*",
 )
 """Files of the repository that the site holds, as patterns."""
 DECISIONS = Path("docs/decisions")
