@@ -105,4 +105,5 @@ def test_a_reader_that_exits_early_sees_no_traceback(program: str, arguments: st
         os.close(writer)
     assert "Traceback" not in result.stderr
     assert "BrokenPipe" not in result.stderr
-    assert result.returncode == 1
+    # argparse writes the help, and ignores that nobody reads it if it is larger than the buffer.
+    assert result.returncode in ((0, 1) if arguments.endswith("--help") else (1,))

@@ -205,6 +205,17 @@ async def never_ends(server: ScriptedServer, asked: Asked, writer: asyncio.Strea
         server.sent_bytes += len(second)
 
 
+async def speaks_slowly(server: ScriptedServer, asked: Asked, writer: asyncio.StreamWriter) -> None:
+    """Send a tenth of a second of audio ten times a second, until the reader is gone."""
+    await begin(writer)
+    await send_chunk(writer, wav(tone("a" * 20, 1.0), size=0xFFFFFFFF))
+    part = tone("a" * 2, 1.0).tobytes()
+    while not asked.gone.is_set():
+        await send_chunk(writer, part)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asked.gone.wait(), 0.1)
+
+
 async def speaks_no_http(server: ScriptedServer, asked: Asked, writer: asyncio.StreamWriter) -> None:
     """Answer in another protocol."""
     writer.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
