@@ -39,9 +39,19 @@ SET = [
     *("--set", "crds.install=false", "--set", "admissionPolicies.allowedPodLabels={cost-center}"),
     *("--set", f"keda.enabled=true,keda.prometheusAddress={PROMETHEUS}"),
     *("--set", "ingress.enabled=true,gatewayAPI.enabled=true,ingress.annotations.buffering=off"),
+    *("--set", r"ingress.annotations.nginx\.ingress\.kubernetes\.io/proxy-buffering=off"),
     *("--set", "image.repository=example.invalid/operator,serverImage.repository=example.invalid/server"),
 ]
 GOLDEN = binaries.ROOT / "tests" / "unit" / "operator" / "desired" / "golden"
+GOLDEN_FILES = (
+    "two-pools.yaml",
+    "at-zero.yaml",
+    "keda.yaml",
+    "by-gateway.yaml",
+    "by-ingress.yaml",
+    "with-a-device.yaml",
+)
+"""Manifests among which there is each kind of child."""
 
 
 class OperatorAccount:
@@ -130,7 +140,7 @@ def golden(name: str) -> list[dict[str, Any]]:
 
 def changed(kind: str, change: dict[str, Any]) -> dict[str, Any]:
     """The first built child of this kind with a change: maps are merged, everything else is replaced."""
-    built = [*golden("two-pools.yaml"), *golden("at-zero.yaml"), *golden("keda.yaml")]
+    built = itertools.chain.from_iterable(map(golden, GOLDEN_FILES))
     return merged(next(body for body in built if body["kind"] == kind), change)
 
 
@@ -333,7 +343,7 @@ def test_a_child_may_not_be_given_to_another_tenant(account: OperatorAccount) ->
         account.patches("secrets/own", {"metadata": {"ownerReferences": [owner(str(uuid.uuid4()))]}})
 
 
-@pytest.mark.parametrize("name", ["one-pool.yaml", "two-pools.yaml", "at-zero.yaml", "keda.yaml"])
+@pytest.mark.parametrize("name", ["one-pool.yaml", *GOLDEN_FILES])
 def test_everything_that_the_builders_make_may_be_made(account: OperatorAccount, name: str) -> None:
     for body in golden(name):
         account.tries(body)
@@ -357,6 +367,8 @@ def test_what_no_tenant_controls_may_not_be_made(account: OperatorAccount, kind:
         "Deployment": "|must have the labels of their tenant",
         "ServiceAccount": "|the only ServiceAccount of tenant",
         "EndpointSlice": "|must be of the Service of their tenant",
+        "HTTPRoute": "|must lead from a host name to the Service of their tenant",
+        "Ingress": "|must lead from a host name to the Service of their tenant",
     }
     message = f"must be controlled by a TTSTenant{others.get(kind, '')}"
     with pytest.raises(DeniedError, match=message):

@@ -98,8 +98,8 @@ def test_the_first_key_survives_the_line_that_makes_another(desk: Desk) -> None:
 
 def test_the_page_on_keys_adds_lists_and_revokes(desk: Desk) -> None:
     said = desk.paste(script(blocks(KEYS), "api"))
-    listed = said.partition("describe secret acme-keys")[2]
-    assert "mobile-app:" in listed
+    listed = said.partition("tts keys list acme")[2].partition("keys revoke")[0]
+    assert "mobile-app" in listed
     assert {"demo", "website", "ci"} <= keys(desk).keys()
     assert "mobile-app" not in keys(desk)
 

@@ -223,4 +223,5 @@ async def test_nobody_writes_while_nothing_happens(
     await api.user.patch(api.ref("TTSTenant", "acme"), {"metadata": {"annotations": {"note": "look again"}}})
     await asyncio.sleep(IDLE_SECONDS)
     assert leader.metric("tts_operator_reconciles_total") > reconciles, "it did look"
-    assert count() == seen
+    after = [str(write) for operator in (leader, other) for write in writes_of(control_plane, operator.user)]
+    assert len(after) == seen, after[-12:]

@@ -18,11 +18,13 @@ import yaml
 from tests.support.onnx_models import CLAIM, IMAGE, KEYS, onnx_model, s3_source
 from tests.support.operator_builders import (
     DAY,
+    EXPOSED,
     NOON,
     SETTINGS,
     built,
     child,
     desired,
+    exposed_by,
     live,
     observe,
     planned,
@@ -110,6 +112,13 @@ TENANTS: dict[str, Observed] = {
         observe(schedule=DAY, autoscaling={"provider": "KEDA", "metrics": [{"type": "InFlight", "averageValue": "4"}]}),
         add_ons=frozenset({AddOn.KEDA}),
     ),
+    "by-gateway": exposed_by(
+        observe(schedule=DAY, exposure={"gateway": {"name": "public", "namespace": "gateways"}}),
+    ),
+    "by-ingress": exposed_by(observe(schedule=DAY, exposure={"ingress": {"tls": {"issuerRef": {"name": "ca"}}}})),
+    "with-a-device": observe(
+        known=[model(accelerator={"deviceClassName": "gpu.nvidia.com", "nodeSelector": {"pool": "gpu"}})],
+    ),
     "speech-servers": observe(
         "remote",
         "sidecar",
@@ -164,8 +173,8 @@ def written(found: Desired) -> str:
 
 
 def made(name: str) -> Desired:
-    """Children by an operator that may use KEDA: the others' do not depend on that."""
-    found = built(resolve(TENANTS[name], WITH_KEDA, NOON))
+    """Children by an operator that may use KEDA and ways in from outside: the others' do not depend on that."""
+    found = built(resolve(TENANTS[name], replace(EXPOSED, add_ons=WITH_KEDA.add_ons, keda=WITH_KEDA.keda), NOON))
     assert found is not None
     return found
 
