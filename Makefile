@@ -49,6 +49,7 @@ test: verify unit ## Run verify and all tests that need no root
 	@$(BIN)/python -m hack.browser
 	@$(BIN)/python -m hack.kokoro
 	@$(BIN)/python -m hack.promtool
+	@$(BIN)/python -m hack.nginx
 	@$(BIN)/pytest tests/repository tests/programs tests/contract tests/server -q -n $(SERVER_WORKERS) --dist worksteal
 	@$(BIN)/pytest tests/integration -q -n $(PLANES) --dist loadfile --no-loadscope-reorder
 
