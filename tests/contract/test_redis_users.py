@@ -11,8 +11,10 @@ import pytest
 from redis.exceptions import NoPermissionError, RedisError
 
 from tests.support.redis_server import CounterStore, counter_store
+from tests.support.timeouts import PATIENCE_SECONDS
 from tts_operator.credentials.shared_stores import url_text
 from tts_operator.objects.names import redis_user_name
+from tts_operator.redis_acl import admin as redis_admin_module
 from tts_operator.redis_acl.admin import SCAN_KEYS, RedisAdmin
 from tts_operator.redis_acl.users import RedisRejected, RedisUnreachable, Registration
 from tts_operator.settings import RedisDefault
@@ -22,11 +24,20 @@ from tts_server.config.redis_url import parse_redis_url
 from tts_server.config.schema import RedisConfig
 from tts_server.quota.limit_table import Limits
 from tts_server.quota.redis_quota import RedisQuota
+from tts_server.redis import client as redis_client_module
 from tts_server.redis.client import RedisClient, redis_client
 
 OPERATOR, OTHER_OPERATOR = "lease-1", "lease-2"
 ACME, BLUE = "uid-acme", "uid-blue"
 TODAY = datetime(2026, 11, 21, tzinfo=UTC).date()
+
+
+@pytest.fixture(autouse=True)
+def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login hashes the password, which takes a busy machine longer than a request may wait."""
+    monkeypatch.setattr(redis_client_module, "TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_client_module, "COMMAND_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_admin_module, "TIMEOUT_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="module")
