@@ -35,7 +35,7 @@ async def reconciled_until(api: ApiServer, holds: Callable[[], Awaitable[bool]],
         await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK))
         return await holds()
 
-    await eventually(done, what, within_seconds=120, poll_seconds=0.3)
+    await eventually(done, what, within_seconds=240, poll_seconds=0.3)
 
 
 async def pods_of(api: ApiServer, model: str) -> list[Body]:
