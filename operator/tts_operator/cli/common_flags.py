@@ -33,6 +33,22 @@ def add_scope_flags(command: argparse.ArgumentParser) -> None:
     add_cluster_flags(command)
 
 
+def add_file_flags(command: argparse.ArgumentParser, content: str) -> None:
+    """Add the files with a tenant and what goes with it, and the flags that choose the tenant among several."""
+    command.add_argument(
+        "-f",
+        "--filename",
+        required=True,
+        action="append",
+        metavar="FILE",
+        help=f"File with {content}, in YAML or JSON; - reads standard input. Repeat it for several files. (required)",
+    )
+    command.add_argument("--tenant", metavar="NAME", help="Name of the TTSTenant, if the files hold several.")
+    command.add_argument(
+        "-n", "--namespace", metavar="NAMESPACE", help="Namespace of the TTSTenant, if the files hold several."
+    )
+
+
 def add_output_flag(command: argparse.ArgumentParser, formats: Sequence[str] = (TABLE, JSON, YAML)) -> None:
     """Add the format of the output; the first is the default."""
     command.add_argument(

@@ -16,7 +16,7 @@ from tts_operator.calendar.calendar import time_zone
 from tts_operator.calendar.window_settings import precisions_by_window
 from tts_operator.cli.arguments import instant, money, number, price_of_resource, rfc3339, score
 from tts_operator.cli.command import Answer, CommandError, ExitStatus
-from tts_operator.cli.common_flags import JSON, TABLE, add_output_flag
+from tts_operator.cli.common_flags import JSON, TABLE, add_file_flags, add_output_flag
 from tts_operator.cli.schedule_files import ScheduleFiles
 from tts_operator.cli.tables import table
 from tts_operator.cli.tenant_file import TenantFileError, calendars_in, documents_of, models_in, tenant_in
@@ -31,17 +31,7 @@ CENT = Decimal("0.01")
 
 
 def add_flags(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "-f",
-        "--filename",
-        required=True,
-        action="append",
-        metavar="FILE",
-        help="File with the TTSTenant, TTSModels or TTSCalendars, in YAML or JSON; - reads standard input. Repeat it"
-        " for several files. (required)",
-    )
-    command.add_argument("--tenant", metavar="NAME", help="Name of the TTSTenant, if the files hold several.")
-    command.add_argument("-n", "--namespace", metavar="NAMESPACE", help="Namespace of the TTSTenant.")
+    add_file_flags(command, "the TTSTenant, TTSModels or TTSCalendars")
     load = command.add_mutually_exclusive_group()
     load.add_argument(
         "--traffic",

@@ -15,7 +15,7 @@ from tts_operator.calendar.calendar import changes, never_open, state_at, states
 from tts_operator.calendar.window_settings import has_precisions, precision_in
 from tts_operator.cli.arguments import instant, rfc3339
 from tts_operator.cli.command import Answer, CommandError
-from tts_operator.cli.common_flags import JSON, TABLE, add_output_flag
+from tts_operator.cli.common_flags import JSON, TABLE, add_file_flags, add_output_flag
 from tts_operator.cli.schedule_files import read_schedule
 from tts_operator.cli.tables import line
 from tts_operator.cli.tenant_file import TenantFileError
@@ -33,19 +33,7 @@ class Row:
 
 
 def add_flags(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "-f",
-        "--filename",
-        required=True,
-        action="append",
-        metavar="FILE",
-        help="File with the TTSTenant or with TTSCalendars, in YAML or JSON; - reads standard input. Repeat it for"
-        " several files. (required)",
-    )
-    command.add_argument("--tenant", metavar="NAME", help="Name of the TTSTenant, if the files hold several.")
-    command.add_argument(
-        "-n", "--namespace", metavar="NAMESPACE", help="Namespace of the TTSTenant, if the files hold several."
-    )
+    add_file_flags(command, "the TTSTenant or with TTSCalendars")
     command.add_argument(
         "--from",
         dest="start",

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tts_operator.console.week import change_after, schedule_text
-from tts_operator.fleet.tenant_view import Shown, TenantView, plain
+from tts_operator.fleet.tenant_view import TenantView, conditions_of, plain
 from tts_operator.objects.manifest import Body
 from tts_operator.rollout.policy import changed, is_pool, pool_key, roll
 from tts_operator.rollout.situation import HALTED, PAUSED, WAITING, mode_of
@@ -139,16 +139,6 @@ def rollout_id(deployment: Body) -> str:
     """Identity of a pool among all rollouts."""
     key = pool_key(deployment)
     return f"{key.tenant.namespace}/{key.name}"
-
-
-def conditions_of(status: Mapping[str, Any], *types: str) -> list[Shown]:
-    """Conditions of a status, by default all, without control characters."""
-    found = []
-    for each in status.get("conditions") or ():
-        if isinstance(each, Mapping) and (not types or each.get("type") in types):
-            names = ("type", "status", "lastTransitionTime", "reason", "message")
-            found.append(Shown(*(plain(each.get(name) or "") for name in names)))
-    return found
 
 
 def pool_rows(pools: Iterable[Body]) -> list[Row]:

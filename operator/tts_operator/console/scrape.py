@@ -8,6 +8,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tts_operator.fleet.histogram import quantile
+
 TOO_MANY = "429"
 QUANTILE = 0.95
 
@@ -54,27 +56,6 @@ def reading(texts: Iterable[str]) -> Reading:
     return Reading(requests, refused, buckets, left)
 
 
-def quantile(buckets: Mapping[float, float], share: float = QUANTILE) -> float | None:
-    """Latency below which this share of the requests is, seconds; None without a request.
-
-    Within a bucket requests count as evenly spread, as in PromQL's histogram_quantile; beyond the last finite bound the
-    answer is that bound.
-    """
-    bounds = sorted(buckets)
-    total = buckets[bounds[-1]] if bounds else 0.0
-    if total <= 0:
-        return None
-    wanted, below, low = share * total, 0.0, 0.0
-    for bound in bounds:
-        count = buckets[bound]
-        if count >= wanted:
-            if bound == float("inf"):
-                return low
-            return low + (bound - low) * ((wanted - below) / (count - below) if count > below else 0.0)
-        below, low = count, bound
-    return low
-
-
 def figures(before: Reading | None, after: Reading, seconds: float) -> dict[str, Any]:
     """Figures that the page shows, since an earlier reading; without one or after a restart, since the pods started."""
     since = before
@@ -82,9 +63,9 @@ def figures(before: Reading | None, after: Reading, seconds: float) -> dict[str,
         since = None
     earlier = since or Reading()
     buckets = {bound: count - earlier.buckets.get(bound, 0.0) for bound, count in after.buckets.items()}
-    p95 = quantile(buckets)
+    p95 = quantile(QUANTILE, buckets)
     if p95 is None and since is not None:  # nobody spoke in between: the last that is known
-        p95, since = quantile(after.buckets), None
+        p95, since = quantile(QUANTILE, after.buckets), None
         earlier = Reading()
     scarce = min(after.left.items(), key=lambda each: each[1][0] / each[1][1] if each[1][1] else 1.0, default=None)
     return {

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from tts_operator.cluster.client import Cluster, Request, collect
 from tts_operator.cluster.errors import ClusterError, Forbidden
-from tts_operator.console.rows import conditions_of, pool_rows
+from tts_operator.console.rows import pool_rows
 from tts_operator.fleet.related import event_time, is_concerned, pod_reason
-from tts_operator.fleet.tenant_view import NEGATIVE, TenantView, plain
+from tts_operator.fleet.tenant_view import NEGATIVE, TenantView, conditions_of, plain
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import POD, SECRET
 from tts_operator.objects.labels import selector

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tts_operator.fleet.tenant_view import Body, Shown, plain
+from tts_operator.fleet.tenant_view import Body, Shown, conditions_of, plain
 from tts_operator.objects.kinds import MODEL
 from tts_operator.objects.labels import ROLLOUT_MODE
 from tts_operator.objects.names import GROUP
@@ -63,11 +63,7 @@ class ModelView:
 
     def condition(self, type_: str) -> Shown | None:
         """A condition by its type."""
-        for each in self.status.get("conditions") or ():
-            if each.get("type") == type_:
-                texts = (each.get(name) or "" for name in ("type", "status", "lastTransitionTime", "reason", "message"))
-                return Shown(*map(plain, texts))
-        return None
+        return next(iter(conditions_of(self.status, type_)), None)
 
     def voices(self) -> Iterator[VoiceView]:
         """Its voices; the first is the default."""

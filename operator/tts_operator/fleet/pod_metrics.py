@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tts_operator.fleet.api_proxy import APIProxy
+from tts_operator.fleet.histogram import quantile
 from tts_operator.fleet.kubectl import KubectlError
 from tts_operator.fleet.tenant_view import Body
 from tts_operator.objects.keys import Key
@@ -169,18 +169,3 @@ def quotas_left(samples: Samples) -> Iterator[tuple[str, float]]:
         limit = samples.get((LIMIT, labels), 0.0)
         if name == LEFT and limit > 0:
             yield dict(labels)["quota"], max(0.0, min(1.0, left / limit))
-
-
-def quantile(rank: float, buckets: Mapping[float, float]) -> float | None:
-    """Quantile of a histogram with cumulative buckets by upper bound, as `histogram_quantile` of Prometheus has it."""
-    total = buckets.get(math.inf, 0.0)
-    if not total:
-        return None
-    wanted, below, lower = rank * total, 0.0, 0.0
-    for upper, count in sorted(buckets.items()):
-        if count >= wanted:
-            if math.isinf(upper):
-                return lower
-            return lower + (upper - lower) * (wanted - below) / (count - below)
-        below, lower = count, upper
-    return lower

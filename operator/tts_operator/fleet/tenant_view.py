@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -59,7 +59,7 @@ class TenantView:
     @property
     def ready(self) -> Shown | None:
         """The condition Ready; None before the operator has seen the tenant."""
-        return next((each for each in self._conditions() if each.type == "Ready"), None)
+        return next(iter(conditions_of(self.status, "Ready")), None)
 
     @property
     def is_ready(self) -> bool:
@@ -67,21 +67,21 @@ class TenantView:
 
     @property
     def is_suspended(self) -> bool:
-        return any(each.type == "Suspended" and each.status == "True" for each in self._conditions())
+        return any(each.status == "True" for each in conditions_of(self.status, "Suspended"))
 
     @property
     def telling(self) -> list[Shown]:
         """Conditions besides Ready that say what is missing or under way."""
         return [
             each
-            for each in self._conditions()
+            for each in conditions_of(self.status)
             if each.type not in {"Ready", *QUIET} and (each.status == "True") == (each.type in NEGATIVE)
         ]
 
     @property
     def progressing(self) -> Shown | None:
         """The condition Progressing, which tells how a rollout stands; None without one."""
-        return next((each for each in self._conditions() if each.type == "Progressing"), None)
+        return next(iter(conditions_of(self.status, "Progressing")), None)
 
     @property
     def replicas(self) -> tuple[int, int]:
@@ -129,10 +129,15 @@ class TenantView:
             return "-"
         return f"{at:%a %H:%M} {bounds(change.get('minReplicas'), change.get('maxReplicas'))}"
 
-    def _conditions(self) -> Iterator[Shown]:
-        for each in self.status.get("conditions") or ():
-            texts = (each.get(name) or "" for name in ("type", "status", "lastTransitionTime", "reason", "message"))
-            yield Shown(*map(plain, texts))
+
+def conditions_of(status: Mapping[str, Any], *types: str) -> list[Shown]:
+    """Conditions of a status, by default all, without control characters."""
+    found = []
+    for each in status.get("conditions") or ():
+        if isinstance(each, Mapping) and (not types or each.get("type") in types):
+            names = ("type", "status", "lastTransitionTime", "reason", "message")
+            found.append(Shown(*(plain(each.get(name) or "") for name in names)))
+    return found
 
 
 def bounds(low: object, high: object) -> str:

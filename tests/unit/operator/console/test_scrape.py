@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tts_operator.console.scrape import figures, quantile, reading
+from tts_operator.console.scrape import figures, reading
 
 
 def metrics(entry: int = 1, *, ok: int = 90, refused: int = 10, slow: int = 0, left: float = 40) -> str:
@@ -56,15 +56,6 @@ def test_while_nobody_speaks_the_last_latency_stays() -> None:
     shown = figures(same, same, 60)
     assert shown["p95"] is not None
     assert shown["seconds"] is None
-
-
-@pytest.mark.parametrize(
-    ("buckets", "expected"),
-    [({}, None), ({1.0: 0, float("inf"): 0}, None), ({1.0: 100.0, float("inf"): 100.0}, 0.95),
-     ({1.0: 10.0, float("inf"): 100.0}, 1.0)],
-)  # fmt: skip
-def test_a_quantile_is_that_of_promql(buckets: dict[float, float], expected: float | None) -> None:
-    assert quantile(buckets) == expected
 
 
 def test_what_is_no_metrics_is_an_error() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
-from tts_operator.fleet.pod_metrics import PodName, Reading, activities, parse, quantile, running_pods
+from tts_operator.fleet.pod_metrics import PodName, Reading, activities, parse, running_pods
 from tts_operator.objects.keys import Key
 
 ACME = Key("team-acme", "acme")
@@ -63,20 +61,6 @@ def test_parts_of_requests_in_other_pools_are_no_requests() -> None:
     found = activities(reading(0), reading(10, u1=metrics(5, 0), u2=metrics(50, 0, entry=0)))[ACME]
     assert found.requests_per_second == 0.5
     assert (found.in_flight, found.queued) == (2, 6)
-
-
-@pytest.mark.parametrize(
-    ("buckets", "seconds"),
-    [
-        ({}, None),
-        ({1.0: 0.0, math.inf: 0.0}, None),
-        ({1.0: 100.0, math.inf: 100.0}, 0.95),
-        ({1.0: 0.0, 2.0: 100.0, math.inf: 100.0}, 1.95),
-        ({1.0: 10.0, math.inf: 100.0}, 1.0),
-    ],
-)
-def test_a_quantile_is_that_of_prometheus(buckets: dict[float, float], seconds: float | None) -> None:
-    assert quantile(0.95, buckets) == (None if seconds is None else pytest.approx(seconds))
 
 
 def test_pods_are_those_of_tenants_that_run() -> None:
