@@ -91,8 +91,7 @@ def console(plane: ControlPlane) -> Iterator[str]:
     definitions_file = plane.folder / "crds.yaml"
     definitions_file.write_text(yaml.safe_dump_all(definitions()))
     plane.kubectl("apply", "--server-side", "-f", str(definitions_file))
-    for plural in ("ttsmodels", "ttstenants"):
-        plane.kubectl("wait", f"crd/{plural}.ttsfleet.io", "--for=condition=Established", "--timeout=60s")
+    plane.wait_established("ttsmodels.ttsfleet.io", "ttstenants.ttsfleet.io")
     asyncio.run(console_fleet.fleet(plane.kubeconfig, CONSOLE_TENANTS))
     now, address = datetime.now(UTC), console_fleet.own_address()
     with ExitStack() as stack:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from hack.cluster.processes import Processes
 
 ATTEMPTS = 3
 """Attempts to start: another process can take a free port before the program binds it."""
+ESTABLISHED_SECONDS = 60
 
 AUDITS_ALL = {
     "apiVersion": "audit.k8s.io/v1",
@@ -109,6 +111,22 @@ class ControlPlane:
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - as subprocess names it
         """Run kubectl. Returns its standard output; raises CommandError with its standard error."""
         return run([self.programs["kubectl"], "--kubeconfig", self.kubeconfig, *arguments], stdin=input)
+
+    def wait_established(self, *crds: str) -> None:
+        """Return once the API server serves these CRDs. Raises CommandError after a minute.
+
+        `kubectl wait` fails at once for a CRD that has no conditions yet.
+        """
+        deadline = time.monotonic() + ESTABLISHED_SECONDS
+        names = [f"crd/{crd}" for crd in crds]
+        while True:
+            try:
+                self.kubectl("wait", *names, "--for=condition=Established", f"--timeout={ESTABLISHED_SECONDS}s")
+            except CommandError as error:
+                if "accessor error" not in str(error) or time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
     def stop(self, *, remove: bool = True) -> None:
         """End its processes and, with `remove`, remove its folder."""

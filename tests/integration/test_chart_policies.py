@@ -23,7 +23,6 @@ from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandError
 from hack.cluster.sources import gateway_api_crd
 from tests.support.api_http import DeniedError, http_client, try_to_create
-from tests.support.control_planes import wait_established
 from tests.support.keda import install_keda
 from tests.support.resources import model_body, tenant_body
 from tts_operator.objects.keys import Key
@@ -104,7 +103,7 @@ def account(control_plane: ControlPlane, kubeconfig: Path) -> Iterator[OperatorA
     for name in (NAMESPACE, TEAM):
         control_plane.kubectl("create", "namespace", name)
     control_plane.kubectl("apply", "--server-side", "-f", str(gateway_api_crd("httproutes")))
-    wait_established(control_plane, f"{HTTP_ROUTE.plural}.{HTTP_ROUTE.group}")
+    control_plane.wait_established(f"{HTTP_ROUTE.plural}.{HTTP_ROUTE.group}")
     everything = [*release, *pods(), *deployments(), tenant_body(key=Key(TEAM, "acme"))]
     install_keda(control_plane)
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(everything))

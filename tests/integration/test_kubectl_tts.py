@@ -32,8 +32,7 @@ def plane(control_plane: ControlPlane) -> ControlPlane:
     control_plane.kubectl(
         "apply", "--server-side", "--force-conflicts", "-f", "-", input=yaml.safe_dump_all(definitions())
     )
-    for plural in ("ttsmodels", "ttstenants", "ttscalendars"):
-        control_plane.kubectl("wait", f"crd/{plural}.ttsfleet.io", "--for=condition=Established", "--timeout=60s")
+    control_plane.wait_established("ttsmodels.ttsfleet.io", "ttstenants.ttsfleet.io", "ttscalendars.ttsfleet.io")
     namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: team-acme}\n"
     control_plane.kubectl("apply", "-f", "-", input=namespace)
     return control_plane

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import yaml
 
 from hack.cluster.control_plane import ControlPlane
-from hack.cluster.errors import CommandError
 from tests.support.operator_process import role, role_binding
 from tests.support.resources import tenant_body
 from tts_operator.api.crd import definitions
@@ -35,24 +33,7 @@ def apply(plane: ControlPlane, *bodies: object) -> None:
 def install_crds(plane: ControlPlane) -> None:
     """Install the resources; returns once the API server serves them."""
     apply(plane, *definitions())
-    for plural in PLURALS:
-        wait_established(plane, f"{plural}.ttsfleet.io")
-
-
-def wait_established(plane: ControlPlane, crd: str) -> None:
-    """Return once the API server serves a CRD. Raises CommandError after a minute.
-
-    `kubectl wait` fails at once for a CRD that has no conditions yet.
-    """
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            plane.kubectl("wait", f"crd/{crd}", "--for=condition=Established", "--timeout=60s")
-        except CommandError as error:
-            if "accessor error" not in str(error) or time.monotonic() > deadline:
-                raise
-        else:
-            return
+    plane.wait_established(*(f"{plural}.ttsfleet.io" for plural in PLURALS))
 
 
 def prepare(plane: ControlPlane) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import ClusterError
 from tests.support.api_server import ApiServer, KubernetesUser
-from tests.support.control_planes import apply, wait_established
+from tests.support.control_planes import apply
 from tests.support.resources import Object
 from tts_operator.cluster.errors import NotFound
 from tts_operator.objects.kinds import HORIZONTAL_POD_AUTOSCALER, SCALED_OBJECT
@@ -77,7 +77,7 @@ def install_keda(plane: ControlPlane) -> None:
     """Install KEDA's CRD; returns once the API server serves it, which is a moment after it says so."""
     apply(plane, CRD)
     name = CRD["metadata"]["name"]
-    wait_established(plane, name)
+    plane.wait_established(name)
     deadline = time.monotonic() + SERVED_SECONDS
     while True:
         try:

@@ -15,7 +15,6 @@ import yaml
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.sources import gateway_api_crd
 from tests.support.api_server import CLOCK, SETTINGS, ApiServer, eventually, exists
-from tests.support.control_planes import wait_established
 from tests.support.operator_process import Operator, role, role_binding
 from tests.support.resources import Object, tenant_body
 from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
@@ -44,7 +43,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module", autouse=True)
 def gateway_api(control_plane: ControlPlane, kubeconfig: Path) -> None:
     control_plane.kubectl("apply", "--server-side", "-f", str(gateway_api_crd("httproutes")))
-    wait_established(control_plane, "httproutes.gateway.networking.k8s.io")
+    control_plane.wait_established("httproutes.gateway.networking.k8s.io")
 
 
 async def reconciled(api: ApiServer, hostnames: HostnameTable | None = None, key: Key | None = None) -> None:
